@@ -1,0 +1,23 @@
+"""Who acts: organizations, people, keys, agents and what they did."""
+
+from agents.models.activity import Activity, ActorKind
+from agents.models.agent import Agent, LiveWork, SoulVersion
+from agents.models.credentials import AgentToken, IntegrationKey, Scope
+from agents.models.idempotency import IdempotencyKey
+from agents.models.organization import Membership, Organization, Role, User
+
+__all__ = [
+    "Activity",
+    "ActorKind",
+    "Agent",
+    "AgentToken",
+    "IdempotencyKey",
+    "IntegrationKey",
+    "LiveWork",
+    "Membership",
+    "Organization",
+    "Role",
+    "Scope",
+    "SoulVersion",
+    "User",
+]

@@ -1,0 +1,26 @@
+"""What was done: executions, their transcripts, their tool calls, and who carries them out."""
+
+from executions.models.execution import LIVE, TERMINAL, Execution, PauseReason, Status
+from executions.models.toolcall import CallStatus, ToolCall
+from executions.models.transcript import Checkpoint, Entry, EntryType, Event
+from executions.models.wait import Condition
+from executions.models.worker import Worker
+from executions.models.worktree import Worktree, WorktreeStatus
+
+__all__ = [
+    "LIVE",
+    "TERMINAL",
+    "CallStatus",
+    "Checkpoint",
+    "Condition",
+    "Entry",
+    "EntryType",
+    "Event",
+    "Execution",
+    "PauseReason",
+    "Status",
+    "ToolCall",
+    "Worker",
+    "Worktree",
+    "WorktreeStatus",
+]
