@@ -1,1 +1,3 @@
+"""The map of addresses."""
+
 urlpatterns: list[object] = []

@@ -74,7 +74,6 @@ class Execution(Keyed):
     sent_at = models.DateTimeField(null=True)
     blocked_by = models.CharField(max_length=20, blank=True)
     recoveries = models.PositiveIntegerField(default=0)
-    attempts = models.PositiveIntegerField(default=0)
 
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_is_hard = models.BooleanField(default=False)

@@ -1,0 +1,266 @@
+"""Every write that is asked of executions from outside: start, cancel, pause, resume, extend.
+
+Each is one transaction with its event and its line of activity; a worker's own writes go through
+`engine.ends`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from agents.activity import Actor
+from agents.models import Agent, LiveWork
+from agents.runtime.facts import Message, Role
+from boards.models import Board
+from executions import configuration, states, stream
+from executions.configuration import Wish
+from executions.engine import ends
+from executions.engine.dispatch import dispatch_on_commit
+from executions.errors import AgentPaused, ExecutionState, QueueFull, TaskBusy
+from executions.models import (
+    TERMINAL,
+    Condition,
+    Entry,
+    EntryType,
+    Event,
+    Execution,
+    PauseReason,
+    Status,
+)
+from executions.states import MOVES
+from executions.transcripts import Line
+
+
+def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
+    """Accept a run of an agent: the row, its first entry, its first event, its line of activity.
+
+    Dispatch follows after the commit. Raises the refusals of `configuration`, `QueueFull`,
+    `TaskBusy` and `AgentPaused`; nothing is written then.
+    """
+    prompt = configuration.prompt_of(agent, wish)
+    spec = configuration.spec_of(agent, wish)
+    if agent.is_paused and not wish.may_queue:
+        raise AgentPaused
+    with transaction.atomic():
+        if wish.board is not None:
+            _keep_room(wish.board)
+        execution = _new(agent, wish, spec.as_json(), spec.max_turns)
+        _claim_task(execution)
+        _first_entry(execution, prompt)
+        Event.objects.create(execution=execution, seq=1, type="execution.queued", data={})
+        ends.record(execution, "execution.queued", by=by)
+        dispatch_on_commit(execution.organization_id)
+        stream.publish_on_commit(execution)
+    return execution
+
+
+def _keep_room(board: Board) -> None:
+    """Under the board's lock: refuse when the queue behind the free slots is full."""
+    Board.objects.select_for_update(no_key=True).get(pk=board.pk)
+    live = Execution.objects.filter(board=board)
+    queued = live.filter(status=Status.QUEUED, admitted_epoch=None).count()
+    room = board.max_queue
+    if board.max_concurrent is None:
+        return
+    admitted = live.filter(admitted_epoch__isnull=False).count()
+    room += max(0, board.max_concurrent - admitted)
+    if queued >= room:
+        raise QueueFull(queue_size=queued, max_size=board.max_queue)
+
+
+def _new(agent: Agent, wish: Wish, spec: dict[str, Any], max_turns: int) -> Execution:
+    now = timezone.now()
+    return Execution.objects.create(
+        organization_id=agent.organization_id,
+        agent=agent,
+        agent_name=agent.name,
+        board=wish.board,
+        task=wish.task,
+        kind=agent.kind,
+        spec=spec,
+        input=wish.as_input(),
+        worker_queue=wish.board.worker_queue if wish.board else "executions",
+        priority=wish.priority,
+        max_turns=max_turns,
+        event_seq=1,
+        position=1,
+        queued_at=now,
+        rank=states.rank(now, wish.priority),
+        deadline_at=now + timedelta(seconds=wish.deadline_seconds)
+        if wish.deadline_seconds
+        else None,
+    )
+
+
+def _claim_task(execution: Execution) -> None:
+    """Note the live work; a task that has some already refuses."""
+    try:
+        with transaction.atomic():
+            LiveWork.objects.create(
+                execution_id=execution.id,
+                agent_id=execution.agent_id,
+                board_id=execution.board_id,
+                task_id=execution.task_id,
+            )
+    except IntegrityError:
+        other = LiveWork.objects.filter(task_id=execution.task_id).first()
+        raise TaskBusy(
+            current_task_id=str(execution.task_id),
+            current_execution_id=str(other.execution_id) if other else None,
+        ) from None
+
+
+def _first_entry(execution: Execution, prompt: str) -> None:
+    row = Line(None).entry(Message(Role.USER, prompt), n=1)
+    Entry.objects.create(
+        id=row["id"],
+        execution=execution,
+        position=1,
+        turn=0,
+        type=row["type"],
+        role=row["role"],
+        content=row["content"],
+    )
+
+
+def cancel(
+    execution: Execution, *, by: Actor, reason: str = "", is_hard: bool = False
+) -> Execution:
+    """End an execution: at once where nothing runs, by its worker where something does.
+
+    Cancelling what is being cancelled already is no error (a hard cancel hardens it); cancelling
+    what has ended is `ExecutionState`.
+    """
+    asked = {"cancel_requested_at": timezone.now(), "cancel_reason": reason}
+    with transaction.atomic():
+        execution = _locked(execution)
+        member = execution.permit
+        if execution.status == Status.RUNNING:
+            states.move(
+                execution,
+                Status.CANCELLING,
+                event="execution.cancelling",
+                facts={"reason": reason, "hard": is_hard},
+                cancel_is_hard=is_hard,
+                **asked,
+            )
+            ends.record(execution, "execution.cancelling", by=by, reason=reason)
+            stream.publish_on_commit(execution)
+        elif execution.status == Status.CANCELLING:
+            Execution.objects.filter(pk=execution.pk).update(
+                cancel_is_hard=execution.cancel_is_hard or is_hard
+            )
+        elif states.move(
+            execution,
+            Status.CANCELLED,
+            frm=MOVES[Status.CANCELLED] - {Status.CANCELLING},
+            event="execution.cancelled",
+            facts={"reason": reason},
+            **asked,
+        ):
+            ends.announce(execution, member, "execution.cancelled", by=by)
+        else:
+            raise states.refusal(execution, Status.CANCELLED)
+        transaction.on_commit(lambda: stream.call_to_look(execution.id), robust=True)
+    return execution
+
+
+def pause(execution: Execution, *, by: Actor) -> Execution:
+    """Stand still: at once where nothing runs, at the next boundary where something does."""
+    with transaction.atomic():
+        execution = _locked(execution)
+        member = execution.permit
+        if execution.status == Status.RUNNING:
+            Execution.objects.filter(pk=execution.pk).update(pause_requested_at=timezone.now())
+            execution.refresh_from_db(fields=["pause_requested_at"])
+            ends.record(execution, "execution.pause_requested", by=by)
+        elif states.move(
+            execution,
+            Status.PAUSED,
+            frm=[Status.QUEUED, Status.WAITING],
+            event="execution.paused",
+            facts={"reason": "operator"},
+            pause_reason=PauseReason.OPERATOR,
+        ):
+            ends.announce(execution, member, "execution.paused")
+            ends.record(execution, "execution.paused", by=by)
+        else:
+            raise states.refusal(execution, Status.PAUSED)
+        transaction.on_commit(lambda: stream.call_to_look(execution.id), robust=True)
+    return execution
+
+
+def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
+    """Go on with a paused execution: through the queue like any start, with the turns it has had.
+
+    `feedback` goes to the model before its next turn. A wait that is not yet over goes on.
+    """
+    with transaction.atomic():
+        execution = _locked(execution)
+        waits = Condition.objects.filter(execution=execution).exists()
+        to = Status.WAITING if waits else Status.QUEUED
+        now = timezone.now()
+        moved = states.move(
+            execution,
+            to,
+            frm=[Status.PAUSED],
+            event=f"execution.{to}",
+            facts={"reason": "resumed"},
+            **({} if waits else {"queued_at": now, "rank": states.rank(now, execution.priority)}),
+        )
+        if not moved:
+            raise _not_paused(execution)
+        if feedback:
+            _inject(execution, feedback)
+        ends.record(execution, "execution.resumed", by=by)
+        dispatch_on_commit(execution.organization_id)
+        stream.publish_on_commit(execution)
+    return execution
+
+
+def extend(execution: Execution, *, turns: int, by: Actor) -> Execution:
+    """Give a live execution more turns; one that is paused at its limit goes on."""
+    with transaction.atomic():
+        execution = _locked(execution)
+        if execution.status in TERMINAL:
+            raise states.refusal(execution, Status.QUEUED)
+        Execution.objects.filter(pk=execution.pk).update(max_turns=F("max_turns") + turns)
+        execution.refresh_from_db()
+        ends.record(execution, "execution.extended", by=by, turns=turns)
+        if execution.pause_reason == PauseReason.TURN_LIMIT:
+            resume(execution, by=by)
+            execution.refresh_from_db()
+    return execution
+
+
+def _inject(execution: Execution, text: str) -> None:
+    """Append a message of a person to the line; the caller holds the row's lock."""
+    leaf = Entry.objects.filter(execution=execution).order_by("-position").first()
+    Entry.objects.create(
+        id=uuid7(),
+        execution=execution,
+        position=execution.position + 1,
+        parent_id=leaf.id if leaf else None,
+        turn=execution.turn,
+        type=EntryType.INJECTION,
+        role=Role.USER,
+        content={"text": text},
+    )
+    Execution.objects.filter(pk=execution.pk).update(position=F("position") + 1)
+
+
+def _locked(execution: Execution) -> Execution:
+    """The row as it is now, under its lock for the rest of the transaction."""
+    return Execution.objects.select_for_update(no_key=True).get(pk=execution.pk)
+
+
+def _not_paused(execution: Execution) -> ExecutionState:
+    return ExecutionState(
+        f"The execution is {execution.status}.", status=str(execution.status), allowed=["paused"]
+    )

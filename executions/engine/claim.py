@@ -1,0 +1,242 @@
+"""The claim of a run, and the guarded commit that every write of the run goes through.
+
+A commit is one SQL statement. Its first part updates the execution where (epoch, claim, status)
+still fit and hands out the numbers; all other parts insert from what that part returns. When the
+claim is gone it returns no row and nothing was written. One statement is also one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection
+from psycopg.types.json import Jsonb
+from uuid_utils.compat import uuid7
+
+from executions.errors import Superseded
+from executions.models import CallStatus, Execution, Status
+
+_CLAIM = """
+WITH claimed AS (
+  UPDATE executions_execution SET
+    status = 'running', epoch = epoch + 1, claim_id = %(claim)s, worker = %(worker)s,
+    lease_expires_at = clock_timestamp() + %(lease)s,
+    started_at = coalesce(started_at, clock_timestamp()), event_seq = event_seq + 1
+  WHERE id = %(id)s AND status = 'queued' AND epoch = %(epoch)s AND admitted_epoch IS NOT NULL
+  RETURNING *
+), event AS (
+  INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
+  SELECT %(event)s, id, event_seq,
+         CASE WHEN turn = 0 AND recoveries = 0 THEN 'execution.started'
+              ELSE 'execution.resumed' END,
+         jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
+  FROM claimed
+)
+SELECT * FROM claimed
+"""
+
+_COMMIT = """
+WITH fence AS (
+  UPDATE executions_execution SET
+    event_seq = event_seq + %(event_count)s, position = position + %(entry_count)s,
+    turn = coalesce(%(turn)s, turn), usage = coalesce(%(usage)s, usage),
+    tree = coalesce(%(tree)s, tree), checkpoint = checkpoint + %(checkpoint_count)s,
+    lease_expires_at = clock_timestamp() + %(lease)s
+  WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = ANY(%(statuses)s)
+  RETURNING id, event_seq, position, turn, checkpoint, tree, status,
+            pause_requested_at, cancel_is_hard
+), new_entries AS (
+  INSERT INTO executions_entry
+    (id, execution_id, position, parent_id, turn, type, role, content, usage, created_at)
+  SELECT row.id, fence.id, fence.position - %(entry_count)s + row.n, row.parent_id, fence.turn,
+         row.type, row.role, row.content, row.usage, clock_timestamp()
+  FROM fence, jsonb_to_recordset(%(entries)s) AS row
+    (n int, id uuid, parent_id uuid, type text, role text, content jsonb, usage jsonb)
+), new_events AS (
+  INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
+  SELECT row.id, fence.id, fence.event_seq - %(event_count)s + row.n, row.type, row.data,
+         clock_timestamp()
+  FROM fence, jsonb_to_recordset(%(events)s) AS row (n int, id uuid, type text, data jsonb)
+), new_calls AS (
+  INSERT INTO executions_toolcall
+    (id, execution_id, reply_position, position, turn, call_id, name, arguments,
+     arguments_digest, problem, status, runs, output, created_at)
+  SELECT row.id, fence.id, fence.position, row.n, fence.turn, row.call_id, row.name,
+         row.arguments, row.arguments_digest, row.problem, 'prepared', 0, '', clock_timestamp()
+  FROM fence, jsonb_to_recordset(%(calls)s) AS row
+    (n int, id uuid, call_id text, name text, arguments jsonb, arguments_digest text,
+     problem text)
+), settled AS (
+  UPDATE executions_toolcall AS call SET
+    status = %(settled_status)s, output = %(settled_output)s, finished_at = clock_timestamp()
+  FROM fence WHERE call.id = %(settled)s
+), new_checkpoint AS (
+  INSERT INTO executions_checkpoint
+    (id, execution_id, sequence, position, turn, state, tree, created_at)
+  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, '{}'::jsonb,
+         fence.tree, clock_timestamp()
+  FROM fence WHERE %(checkpoint_count)s > 0
+)
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard FROM fence
+"""
+
+_START_CALL = """
+WITH fence AS (
+  UPDATE executions_execution SET
+    event_seq = event_seq + 1, lease_expires_at = clock_timestamp() + %(lease)s
+  WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = 'running'
+    AND EXISTS (SELECT FROM executions_toolcall
+                WHERE id = %(call)s AND status = ANY(%(startable)s))
+  RETURNING id, event_seq
+), call AS (
+  UPDATE executions_toolcall AS call SET
+    status = 'running', claim_id = %(claim)s, started_at = clock_timestamp(), runs = runs + 1
+  FROM fence WHERE call.id = %(call)s
+), event AS (
+  INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
+  SELECT %(event)s, id, event_seq, 'tool.started', %(event_facts)s, clock_timestamp() FROM fence
+)
+SELECT event_seq FROM fence
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What fences a run's writes, and the row as it was when it was claimed."""
+
+    execution: Execution
+    claim_id: UUID
+    epoch: int
+
+    @property
+    def id(self) -> UUID:
+        return self.execution.id
+
+    @property
+    def guard(self) -> dict[str, Any]:
+        """What a row must still have for this claim to write to it."""
+        return {"epoch": self.epoch, "claim_id": self.claim_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """What a commit learned of the row: what has been asked of the run meanwhile."""
+
+    event_seq: int
+    position: int
+    is_cancelling: bool
+    is_pause_requested: bool
+    is_hard: bool
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit writes. `None` leaves a field of the execution as it is."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    settled: tuple[UUID, CallStatus, str] | None = None
+    turn: int | None = None
+    usage: Mapping[str, Any] | None = None
+    tree: str | None = None
+    is_boundary: bool = False
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Add an event of this type."""
+        self.events.append(
+            {"n": len(self.events) + 1, "id": str(uuid7()), "type": kind, "data": facts}
+        )
+
+
+def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
+    """Claim a queued, admitted execution at exactly this epoch; None when there is no such one.
+
+    None means that the message was a duplicate, or that the execution has moved on.
+    """
+    claim_id = uuid4()
+    rows = list(
+        Execution.objects.raw(
+            _CLAIM,
+            {
+                "claim": claim_id,
+                "worker": worker,
+                "lease": settings.EXECUTION_LEASE,
+                "id": execution_id,
+                "epoch": epoch,
+                "event": uuid7(),
+            },
+        )
+    )
+    return Claim(rows[0], claim_id, rows[0].epoch) if rows else None
+
+
+def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Boundary:
+    """Write the batch while the claim holds, or raise `Superseded` and write nothing.
+
+    `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end.
+    """
+    settled, status, output = batch.settled or (None, None, None)
+    statuses = [Status.RUNNING, Status.CANCELLING] if while_cancelling else [Status.RUNNING]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COMMIT,
+            {
+                **_fence(claim),
+                "statuses": [str(status) for status in statuses],
+                "event_count": len(batch.events),
+                "events": Jsonb(batch.events),
+                "entry_count": len(batch.entries),
+                "entries": Jsonb(batch.entries),
+                "calls": Jsonb(batch.calls),
+                "settled": settled,
+                "settled_status": status,
+                "settled_output": output,
+                "turn": batch.turn,
+                "usage": None if batch.usage is None else Jsonb(batch.usage),
+                "tree": batch.tree,
+                "checkpoint_count": int(batch.is_boundary),
+                "checkpoint": uuid7(),
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise Superseded
+    return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4])
+
+
+def start_call(claim: Claim, call_id: UUID, *, may_repeat: bool, **facts: Any) -> int:
+    """Commit that a tool call is `running`, before it starts; returns the event's seq.
+
+    A call that this or another claim has started already may start again only where the tool
+    allows a repeat. Raises `Superseded` when the claim is gone or the run is to be cancelled.
+    """
+    startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _START_CALL,
+            {
+                **_fence(claim),
+                "call": call_id,
+                "startable": [str(status) for status in startable],
+                "event": uuid7(),
+                "event_facts": Jsonb(facts),
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise Superseded
+    return int(row[0])
+
+
+def _fence(claim: Claim) -> dict[str, Any]:
+    return {
+        "id": claim.id,
+        "epoch": claim.epoch,
+        "claim": claim.claim_id,
+        "lease": settings.EXECUTION_LEASE,
+    }

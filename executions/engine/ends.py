@@ -1,0 +1,152 @@
+"""How a run leaves its worker: complete, fail, cancel, pause, suspend or yield.
+
+Each is one guarded transaction: the last commit of the run, the move, and what an end brings with
+it. After the transaction the permit is given back and the next execution dispatched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from agents import activity
+from agents.activity import SYSTEM, Actor, Target
+from agents.models import LiveWork
+from executions import states, stream
+from executions.engine import claim as claims
+from executions.engine import permits
+from executions.engine.claim import Batch, Claim
+from executions.engine.dispatch import dispatch_on_commit
+from executions.errors import Superseded
+from executions.models import TERMINAL, Condition, Execution, PauseReason, Status
+from executions.states import ClockTimestamp
+
+
+def complete(claim: Claim, batch: Batch, *, output: Any, diff: Mapping[str, Any] | None) -> None:
+    """End well, with the output and the diff of the files that were changed."""
+    _leave(
+        claim,
+        Status.COMPLETED,
+        batch,
+        event="execution.completed",
+        facts={"changed_files": len(diff["files"]) if diff else 0},
+        output=output,
+        diff=diff,
+    )
+
+
+def fail(claim: Claim, batch: Batch, *, code: str, message: str, **details: Any) -> None:
+    """End badly; `code` says how."""
+    _leave(
+        claim,
+        Status.FAILED,
+        batch,
+        event="execution.failed",
+        facts={"code": code, "message": message},
+        failure_code=code,
+        failure_message=message,
+        failure_details=details,
+    )
+
+
+def cancelled(claim: Claim) -> None:
+    """End a run whose cancel was requested."""
+    _leave(claim, Status.CANCELLED, None, event="execution.cancelled", frm=Status.CANCELLING)
+
+
+def pause(claim: Claim, batch: Batch, reason: PauseReason) -> None:
+    """Stand still until a person goes on."""
+    _leave(
+        claim,
+        Status.PAUSED,
+        batch,
+        event="execution.paused",
+        facts={"reason": str(reason)},
+        pause_reason=reason,
+    )
+
+
+def sleep(claim: Claim, batch: Batch, *, seconds: float, reason: str) -> None:
+    """Wait for a timer without a worker or a permit."""
+    with transaction.atomic():
+        number = claim.execution.wait_number + 1
+        _leave(
+            claim,
+            Status.WAITING,
+            batch,
+            event="execution.waiting",
+            facts={"reason": reason, "seconds": seconds},
+            wait_number=number,
+        )
+        Condition.objects.create(
+            execution_id=claim.id,
+            wait_number=number,
+            kind=Condition.Kind.TIMER,
+            reason=reason,
+            due_at=ClockTimestamp() + timedelta(seconds=seconds),
+        )
+
+
+def give_up(claim: Claim, batch: Batch) -> None:
+    """Yield: back to the queue at the place it had, for another worker."""
+    _leave(claim, Status.QUEUED, batch, event="execution.queued", facts={"reason": "yielded"})
+
+
+def _leave(
+    claim: Claim,
+    to: Status,
+    batch: Batch | None,
+    *,
+    event: str,
+    facts: Mapping[str, Any] | None = None,
+    frm: Status = Status.RUNNING,
+    **fields: Any,
+) -> None:
+    execution, member = claim.execution, claim.execution.permit
+    with transaction.atomic():
+        if batch is not None:
+            claims.commit(claim, batch)
+        moved = states.move(
+            execution, to, event=event, facts=facts, frm=[frm], guard=claim.guard, **fields
+        )
+        if not moved:
+            raise Superseded
+        announce(execution, member, event)
+
+
+def announce(execution: Execution, member: str, event: str, *, by: Actor = SYSTEM) -> None:
+    """What every move out of work brings with it, in the transaction of the move.
+
+    An end deletes the note of live work and writes its line of activity; in any case the permit
+    (`member`, if it had one) is given back and the queue walked after the commit.
+    """
+    if execution.status in TERMINAL:
+        LiveWork.objects.filter(execution_id=execution.id).delete()
+        Condition.objects.filter(execution=execution).delete()
+        record(execution, event, by=by)
+    if member:
+        transaction.on_commit(partial(permits.give_back, execution, member), robust=True)
+    dispatch_on_commit(execution.organization_id)
+    stream.publish_on_commit(execution)
+
+
+def record(execution: Execution, event: str, *, by: Actor, **facts: Any) -> None:
+    """One line of activity about an execution."""
+    activity.record(
+        execution.organization_id,
+        event,
+        by=by,
+        target=Target(
+            agent_id=execution.agent_id,
+            board_id=execution.board_id,
+            task_id=execution.task_id,
+            execution_id=execution.id,
+        ),
+        status=str(execution.status),
+        **({"code": execution.failure_code} if execution.failure_code else {}),
+        **facts,
+    )

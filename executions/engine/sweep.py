@@ -1,0 +1,222 @@
+"""The sweep: finds what fell and puts it back on its way.
+
+Any number may run at once: rows are taken in batches with `SKIP LOCKED`, and every step is a
+guarded move. Each returns how many rows it found.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from executions import states
+from executions.engine import ends, permits
+from executions.engine.dispatch import dispatch, send
+from executions.models import Condition, Execution, Status, Worker
+from executions.redis import client
+from executions.states import ClockTimestamp
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+RECONCILE_EVERY = timedelta(minutes=1)
+_RECONCILED = "{signalbox}:reconciled"
+
+
+def sweep() -> dict[str, int]:
+    """Run every chore once; returns what each one found, by its name."""
+    found = {chore.__name__.lstrip("_"): chore() for chore in _CHORES}
+    if any(found.values()):
+        logger.info("Sweep: %s", {name: count for name, count in found.items() if count})
+    return found
+
+
+def _recover_lost() -> int:
+    """Executions whose lease ran out go back to the queue, or end."""
+    return _each(
+        Execution.objects.filter(
+            status__in=[Status.RUNNING, Status.CANCELLING], lease_expires_at__lt=ClockTimestamp()
+        ),
+        _recover,
+    )
+
+
+def _recover(execution: Execution) -> None:
+    member, guard = execution.permit, {"epoch": execution.epoch}
+    if execution.status == Status.CANCELLING:
+        event, moved = "execution.cancelled", _move(execution, Status.CANCELLED, guard)
+    elif execution.recoveries >= settings.EXECUTION_MAX_RECOVERIES:
+        event, moved = "execution.failed", _lose(execution, guard)
+    elif execution.pause_requested_at is not None:
+        event = "execution.paused"
+        moved = _move(execution, Status.PAUSED, guard, pause_reason="operator")
+    else:
+        event = "execution.recovered"
+        moved = _move(execution, Status.QUEUED, guard, event=event, recoveries=F("recoveries") + 1)
+    if moved:
+        ends.announce(execution, member, event)
+
+
+def _move(
+    execution: Execution, to: Status, guard: dict[str, Any], *, event: str = "", **fields: Any
+) -> bool:
+    return states.move(
+        execution,
+        to,
+        frm=[execution.status],
+        event=event or f"execution.{to}",
+        facts={"reason": "lease lost", "worker": execution.worker},
+        guard=guard,
+        **fields,
+    )
+
+
+def _lose(execution: Execution, guard: dict[str, Any]) -> bool:
+    return _move(
+        execution,
+        Status.FAILED,
+        guard,
+        failure_code="WORKER_LOST",
+        failure_message=f"Its worker was lost {execution.recoveries + 1} times.",
+    )
+
+
+def _fire_timers() -> int:
+    """Waiting executions whose timer is due go back to the queue, at their place."""
+    due = Condition.objects.filter(due_at__lte=ClockTimestamp()).values("execution_id")
+    return _each(Execution.objects.filter(status=Status.WAITING, pk__in=due), _wake)
+
+
+def _wake(execution: Execution) -> None:
+    if states.move(
+        execution,
+        Status.QUEUED,
+        frm=[Status.WAITING],
+        event="execution.queued",
+        facts={"reason": "timer"},
+    ):
+        Condition.objects.filter(execution=execution).delete()
+        ends.announce(execution, "", "execution.queued")
+
+
+def _end_overdue() -> int:
+    """Deadlines that pass while no worker watches them."""
+    return _each(
+        Execution.objects.filter(
+            status__in=[Status.QUEUED, Status.WAITING], deadline_at__lt=ClockTimestamp()
+        ),
+        _time_out,
+    )
+
+
+def _time_out(execution: Execution) -> None:
+    member = execution.permit
+    if states.move(
+        execution,
+        Status.FAILED,
+        frm=[Status.QUEUED, Status.WAITING],
+        event="execution.failed",
+        facts={"code": "TIMED_OUT"},
+        failure_code="TIMED_OUT",
+        failure_message="Its deadline passed.",
+    ):
+        ends.announce(execution, member, "execution.failed")
+
+
+def _send_again() -> int:
+    """Admitted executions that no worker claimed, as far as their messages are really gone.
+
+    A message that still lies in the queue is not lost: sending again for a backlog would flood it.
+    """
+    late = Execution.objects.filter(
+        status=Status.QUEUED,
+        admitted_epoch__isnull=False,
+        sent_at__lt=ClockTimestamp() - settings.EXECUTION_RESEND_AFTER,
+    )
+    queues = set(late.values_list("worker_queue", flat=True).distinct())
+    return sum(_send_missing(late.filter(worker_queue=queue), queue) for queue in queues)
+
+
+def _send_missing(late: QuerySet[Execution], queue: str) -> int:
+    missing = late.count() - _backlog(queue)
+    if missing <= 0:
+        return 0
+    with transaction.atomic():
+        rows = list(
+            late.order_by("sent_at").select_for_update(skip_locked=True, no_key=True)[
+                : min(missing, BATCH)
+            ]
+        )
+        Execution.objects.filter(pk__in=[row.pk for row in rows]).update(sent_at=ClockTimestamp())
+    for row in rows:
+        send(row)
+    return len(rows)
+
+
+def _backlog(queue: str) -> int:
+    try:
+        return int(client().llen(queue))
+    except redis.RedisError:
+        return BATCH
+
+
+def _dispatch_queued() -> int:
+    """Free slots that nobody was told of."""
+    organizations = (
+        Execution.objects.filter(status=Status.QUEUED, admitted_epoch=None)
+        .values_list("organization_id", flat=True)
+        .distinct()
+    )
+    return sum(dispatch(organization) for organization in organizations)
+
+
+def _reconcile() -> int:
+    """Each minute, somewhere: the sets of Redis are made from the rows again."""
+    try:
+        if client().set(_RECONCILED, "1", nx=True, ex=RECONCILE_EVERY):
+            permits.rebuild()
+    except redis.RedisError as error:
+        logger.debug("Permits are reconciled later: %s", error)
+    return 0
+
+
+def _forget_workers() -> int:
+    """Workers that gave no sign for an hour."""
+    gone = Worker.objects.filter(seen_at__lt=ClockTimestamp() - timedelta(hours=1))
+    return gone.delete()[0]
+
+
+_CHORES: tuple[Callable[[], int], ...] = (
+    _recover_lost,
+    _fire_timers,
+    _end_overdue,
+    _reconcile,
+    _dispatch_queued,
+    _send_again,
+    _forget_workers,
+)
+
+
+def _each(rows: QuerySet[Execution], step: Callable[[Execution], None]) -> int:
+    """Take each row in a transaction of its own, so that one bad row stops no other."""
+    taken = 0
+    for key in list(rows.values_list("pk", flat=True)[:BATCH]):
+        try:
+            with transaction.atomic():
+                locked = rows.filter(pk=key).select_for_update(
+                    skip_locked=True, of=("self",), no_key=True
+                )
+                execution = locked.first()
+                if execution is not None:
+                    step(execution)
+                    taken += 1
+        except Exception:
+            logger.exception("The sweep could not put execution %s on its way.", key)
+    return taken

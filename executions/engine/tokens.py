@@ -1,0 +1,71 @@
+"""Tokens: the pieces of a reply, gathered while a thread waits for it, and published together."""
+
+from __future__ import annotations
+
+import queue
+import time
+from typing import Any, Self
+from uuid import UUID
+
+from agents.runtime.llm import Delta
+from executions.stream import publish_tokens
+
+COALESCE_SECONDS = 0.05
+
+
+class Tokens:
+    """Takes deltas on the model's loop and publishes them from the thread that waits.
+
+    It costs nothing while no token comes: the thread sleeps until a delta or the end.
+    """
+
+    def __init__(self, execution_id: UUID, turn: int) -> None:
+        self._execution_id = execution_id
+        self._turn = turn
+        self._pieces: queue.SimpleQueue[Delta | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pieces = queue.SimpleQueue()
+
+    def on_delta(self, delta: Delta) -> None:
+        """Called on the loop; never blocks."""
+        self._pieces.put(delta)
+
+    def end(self, _future: Any) -> None:
+        """Called when the reply is there, failed or was cancelled."""
+        self._pieces.put(None)
+
+    def publish_until_end(self) -> None:
+        """Block until `end`, publishing what came in pieces of about 50 ms."""
+        while (first := self._pieces.get()) is not None:
+            gathered, is_over = self._gather(first)
+            for kind, text in _joined(gathered):
+                publish_tokens(self._execution_id, kind, text, self._turn)
+            if is_over:
+                return
+
+    def _gather(self, first: Delta) -> tuple[list[Delta], bool]:
+        gathered, deadline = [first], time.monotonic() + COALESCE_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                piece = self._pieces.get(timeout=left)
+            except queue.Empty:
+                break
+            if piece is None:
+                return gathered, True
+            gathered.append(piece)
+        return gathered, False
+
+
+def _joined(deltas: list[Delta]) -> list[tuple[str, str]]:
+    """Neighbours of one kind as one piece, in order."""
+    joined: list[tuple[str, str]] = []
+    for delta in deltas:
+        if joined and joined[-1][0] == delta.kind != "reset":
+            joined[-1] = (delta.kind, joined[-1][1] + delta.text)
+        else:
+            joined.append((delta.kind, delta.text))
+    return joined

@@ -1,0 +1,78 @@
+"""The files of one run: opened when a tool first needs them, kept after each change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from agents.runtime.facts import Outcome, ToolRequest
+from agents.runtime.spec import RunSpec
+from agents.runtime.tools.catalogue import TOOLS
+from agents.runtime.tools.registry import Toolbox, Workspace
+from executions import worktrees
+from executions.engine.claim import Claim
+from executions.engine.control import Control
+from executions.worktrees import Checkout, WorktreeError
+
+WorkplaceError = WorktreeError
+
+
+class Workplace:
+    """What a run's tools see of the file system.
+
+    A run that uses no tool costs nothing here. Every change is kept as a commit before the tool's
+    outcome is committed, so that what a later claim rebuilds is what the transcript says.
+    """
+
+    def __init__(self, claim: Claim, control: Control, spec: RunSpec) -> None:
+        self._claim, self._control, self._spec = claim, control, spec
+        self._checkout: Checkout | None = None
+
+    def workspace(self) -> Workspace:
+        """Where tools work now. Raises `WorkplaceError` when the files cannot be had."""
+        checkout = self._opened()
+        return Workspace(
+            root=checkout.directory,
+            environment=self._spec.environment,
+            stop=self._control.stop,
+            readable=(checkout.git_dir,),
+        )
+
+    def keep(self, turn: int) -> str | None:
+        """Keep the files as they are; returns the commit, or None when nothing changed."""
+        return worktrees.keep(self._opened(), turn) or None
+
+    def finish(self) -> dict[str, Any] | None:
+        """The diff of everything that the execution changed, or None."""
+        row = self._claim.execution
+        if self._checkout is None and not row.tree:
+            return None
+        connection.close()
+        return worktrees.finish(self._opened())
+
+    def leave_clean(self) -> None:
+        """Let the next claim on this host go on in the same directory."""
+        if self._checkout is not None:
+            worktrees.leave_clean(self._checkout)
+
+    def close(self) -> None:
+        if self._checkout is not None:
+            worktrees.close(self._checkout)
+
+    def _opened(self) -> Checkout:
+        if self._checkout is None:
+            row = self._claim.execution
+            self._checkout = worktrees.prepare(row, self._claim.claim_id, run_setup=self._set_up)
+            connection.close()
+        return self._checkout
+
+    def _set_up(self, command: str, directory: Path) -> tuple[int, str]:
+        """Run a board's set-up command, confined like the agent's own commands."""
+        request = ToolRequest("setup", "Bash", {"command": command, "timeout": 600})
+        workspace = Workspace(
+            root=directory, environment=self._spec.environment, stop=self._control.stop
+        )
+        result = Toolbox(TOOLS.values(), ["Bash"]).call(request, workspace)
+        return (0 if result.outcome is Outcome.COMPLETE else 1), result.output

@@ -1,0 +1,70 @@
+"""Refusals of this app, and the one word that a worker hears when its claim is gone."""
+
+from agents.errors import Refusal
+
+
+class Superseded(Exception):
+    """The claim no longer holds: another worker has the execution, or it has ended."""
+
+
+class ExecutionState(Refusal):
+    """The execution's state does not allow this."""
+
+    code = "EXECUTION_STATE"
+
+
+class QueueFull(Refusal):
+    """The board's queue is full; try again when work has ended."""
+
+    code = "QUEUE_FULL"
+    status_code = 429
+    retryable = True
+
+
+class TaskBusy(Refusal):
+    """The task has a live execution."""
+
+    code = "AGENT_ALREADY_RUNNING"
+
+
+class ActionUnknown(Refusal):
+    """The agent has no such action."""
+
+    code = "ACTION_UNKNOWN"
+    status_code = 422
+
+
+class NothingToDo(Refusal):
+    """Name an action or give a prompt."""
+
+    code = "ACTION_OR_PROMPT_REQUIRED"
+    status_code = 400
+
+
+class BadTimeout(Refusal):
+    """The timeout is a number of seconds from 1 to 300."""
+
+    code = "TIMEOUT_INVALID"
+    status_code = 400
+
+
+class WorkerUnavailable(Refusal):
+    """No live worker serves this queue."""
+
+    code = "WORKER_UNAVAILABLE"
+    status_code = 503
+    retryable = True
+
+
+class RequestTimeout(Refusal):
+    """The execution did not end in time; it goes on."""
+
+    code = "REQUEST_TIMEOUT"
+    status_code = 408
+    retryable = True
+
+
+class AgentPaused(Refusal):
+    """The agent is paused; resume it first."""
+
+    code = "AGENT_PAUSED"

@@ -1,0 +1,20 @@
+"""Fixtures that every part of the suite shares."""
+
+import pytest
+from django.db import connections
+
+
+@pytest.fixture(autouse=True)
+def _clean_redis(request: pytest.FixtureRequest) -> None:
+    """Start each test of rows with an empty Redis, as if it had just been flushed."""
+    if {"db", "transactional_db"} & set(request.fixturenames):
+        from executions.redis import client
+
+        client().flushdb()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leave_no_connection():
+    """Pools of threads that tests started would keep the test database from being dropped."""
+    yield
+    connections.close_all()
