@@ -137,7 +137,7 @@ def cancel(
     Cancelling what is being cancelled already is no error (a hard cancel hardens it); cancelling
     what has ended is `ExecutionState`.
     """
-    asked = {"cancel_requested_at": timezone.now(), "cancel_reason": reason}
+    asked: dict[str, Any] = {"cancel_requested_at": timezone.now(), "cancel_reason": reason}
     with transaction.atomic():
         execution = _locked(execution)
         member = execution.permit
@@ -206,13 +206,14 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         waits = Condition.objects.filter(execution=execution).exists()
         to = Status.WAITING if waits else Status.QUEUED
         now = timezone.now()
+        place: dict[str, Any] = {"queued_at": now, "rank": states.rank(now, execution.priority)}
         moved = states.move(
             execution,
             to,
             frm=[Status.PAUSED],
             event=f"execution.{to}",
             facts={"reason": "resumed"},
-            **({} if waits else {"queued_at": now, "rank": states.rank(now, execution.priority)}),
+            **({} if waits else place),
         )
         if not moved:
             raise _not_paused(execution)

@@ -83,7 +83,7 @@ def follow(execution_id: UUID, *, after: int = 0) -> Iterator[Event | Token]:
 
 
 def _subscribe(execution_id: UUID) -> redis.client.PubSub | None:
-    subscription = client().pubsub()
+    subscription: redis.client.PubSub = client().pubsub()
     try:
         subscription.subscribe(channel(execution_id))
         subscription.get_message(timeout=SAFETY_NET_SECONDS)

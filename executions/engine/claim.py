@@ -182,28 +182,24 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
     """
     settled, status, output = batch.settled or (None, None, None)
     statuses = [Status.RUNNING, Status.CANCELLING] if while_cancelling else [Status.RUNNING]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _COMMIT,
-            {
-                **_fence(claim),
-                "statuses": [str(status) for status in statuses],
-                "event_count": len(batch.events),
-                "events": Jsonb(batch.events),
-                "entry_count": len(batch.entries),
-                "entries": Jsonb(batch.entries),
-                "calls": Jsonb(batch.calls),
-                "settled": settled,
-                "settled_status": status,
-                "settled_output": output,
-                "turn": batch.turn,
-                "usage": None if batch.usage is None else Jsonb(batch.usage),
-                "tree": batch.tree,
-                "checkpoint_count": int(batch.is_boundary),
-                "checkpoint": uuid7(),
-            },
-        )
-        row = cursor.fetchone()
+    parameters: dict[str, Any] = {
+        **_fence(claim),
+        "statuses": [str(status) for status in statuses],
+        "event_count": len(batch.events),
+        "events": Jsonb(batch.events),
+        "entry_count": len(batch.entries),
+        "entries": Jsonb(batch.entries),
+        "calls": Jsonb(batch.calls),
+        "settled": settled,
+        "settled_status": status,
+        "settled_output": output,
+        "turn": batch.turn,
+        "usage": None if batch.usage is None else Jsonb(batch.usage),
+        "tree": batch.tree,
+        "checkpoint_count": int(batch.is_boundary),
+        "checkpoint": uuid7(),
+    }
+    row = _one(_COMMIT, parameters)
     if row is None:
         raise Superseded
     return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4])
@@ -216,21 +212,24 @@ def start_call(claim: Claim, call_id: UUID, *, may_repeat: bool, **facts: Any) -
     allows a repeat. Raises `Superseded` when the claim is gone or the run is to be cancelled.
     """
     startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _START_CALL,
-            {
-                **_fence(claim),
-                "call": call_id,
-                "startable": [str(status) for status in startable],
-                "event": uuid7(),
-                "event_facts": Jsonb(facts),
-            },
-        )
-        row = cursor.fetchone()
+    parameters: dict[str, Any] = {
+        **_fence(claim),
+        "call": call_id,
+        "startable": [str(status) for status in startable],
+        "event": uuid7(),
+        "event_facts": Jsonb(facts),
+    }
+    row = _one(_START_CALL, parameters)
     if row is None:
         raise Superseded
     return int(row[0])
+
+
+def _one(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
 
 
 def _fence(claim: Claim) -> dict[str, Any]:

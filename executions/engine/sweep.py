@@ -70,7 +70,7 @@ def _move(
     return states.move(
         execution,
         to,
-        frm=[execution.status],
+        frm=[Status(execution.status)],
         event=event or f"execution.{to}",
         facts={"reason": "lease lost", "worker": execution.worker},
         guard=guard,
