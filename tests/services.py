@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -17,35 +18,36 @@ os.environ.setdefault("SIGNALBOX_LEASE_SECONDS", "2")
 os.environ.setdefault("SIGNALBOX_SWEEP_SECONDS", "1")
 os.environ.setdefault("SIGNALBOX_ALLOW_UNCONFINED_BASH", "")
 
-_started: list[tuple[embedded.Services, Path]] = []
+_folder: Path | None = None
+_services: embedded.Services | None = None
 
 
-def _start() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="signalbox-test-"))
-    services = embedded.ensure(folder, durable=False)
-    _started.append((services, folder))
-    for name, url in services.urls.items():
-        os.environ.setdefault(name, url)
-    os.environ["SIGNALBOX_HOME"] = str(folder)
+def _begin() -> None:
+    """In the process that the run starts with: a folder of its own, and the servers in it."""
+    global _folder, _services  # noqa: PLW0603  The run has one of each.
+    _folder = Path(tempfile.mkdtemp(prefix="signalbox-test-"))
+    os.environ["SIGNALBOX_HOME"] = str(_folder)
+    missing = [kind for kind in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(kind)]
+    if missing:
+        _services = embedded.ensure(_folder, durable=False, kinds=missing)
+        os.environ.update(_services.urls)
 
 
-def _choose_redis_database() -> None:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    number = int(worker.removeprefix("gw")) + 1 if worker else 0
-    base, _, _ = os.environ["REDIS_URL"].partition("?")
-    os.environ["REDIS_URL"] = f"{base.rstrip('/').removesuffix('/0')}/{number}"
+def _choose_redis_database(worker: str) -> None:
+    parts = urlsplit(os.environ["REDIS_URL"])
+    number = int(worker.removeprefix("gw")) + 1
+    os.environ["REDIS_URL"] = urlunsplit(parts._replace(path=f"/{number}"))
 
 
-if "PYTEST_XDIST_WORKER" not in os.environ and not (
-    os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")
-):
-    _start()
-if os.environ.get("PYTEST_XDIST_WORKER"):
-    _choose_redis_database()
+if worker_name := os.environ.get("PYTEST_XDIST_WORKER"):
+    _choose_redis_database(worker_name)
+else:
+    _begin()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    for services, folder in _started:
-        services.leave()
-        shutil.rmtree(folder, ignore_errors=True)
+    if _services is not None:
+        _services.leave()
+    if _folder is not None:
+        shutil.rmtree(_folder, ignore_errors=True)

@@ -22,7 +22,13 @@ def an_organization(**fields: Any) -> Organization:
 def an_agent(organization: Organization | None = None, **fields: Any) -> Agent:
     """A free agent of the scripted model, without a limit of its own."""
     name = f"agent-{uuid4().hex[:12]}"
-    given = {"name": name, "slug": name, "model": "scripted:play", "max_concurrency": None}
+    given = {
+        "name": name,
+        "slug": name,
+        "model": "scripted:play",
+        "max_concurrency": None,
+        "tools": ["*"],
+    }
     return Agent.objects.create(organization=organization or an_organization(), **(given | fields))
 
 

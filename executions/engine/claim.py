@@ -205,8 +205,10 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
     return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4])
 
 
-def start_call(claim: Claim, call_id: UUID, *, may_repeat: bool, **facts: Any) -> int:
-    """Commit that a tool call is `running`, before it starts; returns the event's seq.
+def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[str, Any]) -> int:
+    """Commit that a tool call is `running`, before it starts, with its event.
+
+    Returns the event's seq.
 
     A call that this or another claim has started already may start again only where the tool
     allows a repeat. Raises `Superseded` when the claim is gone or the run is to be cancelled.
@@ -214,10 +216,10 @@ def start_call(claim: Claim, call_id: UUID, *, may_repeat: bool, **facts: Any) -
     startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
     parameters: dict[str, Any] = {
         **_fence(claim),
-        "call": call_id,
+        "call": row_id,
         "startable": [str(status) for status in startable],
         "event": uuid7(),
-        "event_facts": Jsonb(facts),
+        "event_facts": Jsonb(dict(facts)),
     }
     row = _one(_START_CALL, parameters)
     if row is None:

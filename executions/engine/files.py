@@ -1,4 +1,4 @@
-"""The files of one run: opened when a tool first needs them, kept after each change."""
+"""The files of one run as its tools see them: opened when first needed, kept after each change."""
 
 from __future__ import annotations
 
@@ -14,65 +14,59 @@ from agents.runtime.tools.registry import Toolbox, Workspace
 from executions import worktrees
 from executions.engine.claim import Claim
 from executions.engine.control import Control
-from executions.worktrees import Checkout, WorktreeError
-
-WorkplaceError = WorktreeError
 
 
-class Workplace:
-    """What a run's tools see of the file system.
+class Files:
+    """A run that uses no tool costs nothing here.
 
-    A run that uses no tool costs nothing here. Every change is kept as a commit before the tool's
-    outcome is committed, so that what a later claim rebuilds is what the transcript says.
+    Every change is kept as a commit before the tool's outcome is committed, so that what a later
+    claim rebuilds is what the transcript says. No database connection is held while git works.
     """
 
     def __init__(self, claim: Claim, control: Control, spec: RunSpec) -> None:
         self._claim, self._control, self._spec = claim, control, spec
-        self._checkout: Checkout | None = None
+        self._checkout: worktrees.Checkout | None = None
 
     def workspace(self) -> Workspace:
-        """Where tools work now. Raises `WorkplaceError` when the files cannot be had."""
+        """Where tools work now. Raises `worktrees.WorktreeError` when it cannot be had."""
         checkout = self._opened()
-        return Workspace(
-            root=checkout.directory,
-            environment=self._spec.environment,
-            stop=self._control.stop,
-            readable=(checkout.git_dir,),
-        )
+        return self._workspace(checkout.directory, readable=(checkout.git_dir,))
 
     def keep(self, turn: int) -> str | None:
-        """Keep the files as they are; returns the commit, or None when nothing changed."""
+        """Keep the files as they are; returns the commit, or None while nothing ever changed."""
         return worktrees.keep(self._opened(), turn) or None
 
     def finish(self) -> dict[str, Any] | None:
         """The diff of everything that the execution changed, or None."""
-        row = self._claim.execution
-        if self._checkout is None and not row.tree:
+        if self._checkout is None and not self._claim.execution.tree:
             return None
+        diff = worktrees.finish(self._opened())
         connection.close()
-        return worktrees.finish(self._opened())
+        return diff
 
     def leave_clean(self) -> None:
         """Let the next claim on this host go on in the same directory."""
         if self._checkout is not None:
             worktrees.leave_clean(self._checkout)
 
-    def close(self) -> None:
-        if self._checkout is not None:
-            worktrees.close(self._checkout)
-
-    def _opened(self) -> Checkout:
+    def _opened(self) -> worktrees.Checkout:
         if self._checkout is None:
-            row = self._claim.execution
-            self._checkout = worktrees.prepare(row, self._claim.claim_id, run_setup=self._set_up)
+            self._checkout = worktrees.prepare(
+                self._claim.execution, self._claim.claim_id, run_setup=self._set_up
+            )
             connection.close()
         return self._checkout
 
     def _set_up(self, command: str, directory: Path) -> tuple[int, str]:
         """Run a board's set-up command, confined like the agent's own commands."""
         request = ToolRequest("setup", "Bash", {"command": command, "timeout": 600})
-        workspace = Workspace(
-            root=directory, environment=self._spec.environment, stop=self._control.stop
-        )
-        result = Toolbox(TOOLS.values(), ["Bash"]).call(request, workspace)
+        result = Toolbox(TOOLS.values(), ["Bash"]).call(request, self._workspace(directory))
         return (0 if result.outcome is Outcome.COMPLETE else 1), result.output
+
+    def _workspace(self, root: Path, readable: tuple[Path, ...] = ()) -> Workspace:
+        return Workspace(
+            root=root,
+            environment=self._spec.environment,
+            stop=self._control.stop,
+            readable=readable,
+        )

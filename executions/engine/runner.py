@@ -44,12 +44,13 @@ from executions.engine import claim as claims
 from executions.engine import dispatch, ends
 from executions.engine.claim import Batch, Boundary, Claim
 from executions.engine.control import Control, Interrupted, Reason
+from executions.engine.files import Files
 from executions.engine.tokens import Tokens
 from executions.engine.toolcalls import Ledger, prepared, unknown
-from executions.engine.workplace import Workplace, WorkplaceError
 from executions.errors import Superseded
 from executions.models import CallStatus, EntryType, PauseReason
 from executions.stream import publish
+from executions.worktrees import WorktreeError
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Run:
         self.ledger = Ledger(row.id)
         messages, self.line = transcripts.load(row)
         self.transcript = Transcript(messages, turn=row.turn)
-        self.workplace = Workplace(claim, control, self.spec)
+        self.files = Files(claim, control, self.spec)
         self.batch = Batch()
         self.since = time.monotonic()
         self.asked: Boundary | None = None
@@ -89,10 +90,8 @@ class Run:
             ends.sleep(
                 self.claim, self._spent_batch(), seconds=busy.retry_after, reason="model_busy"
             )
-        except (ModelError, WorkplaceError) as error:
+        except (ModelError, WorktreeError) as error:
             ends.fail(self.claim, self._spent_batch(), code=error.code, message=str(error))
-        finally:
-            self.workplace.close()
 
     def _turns(self) -> None:
         loop = react(self.spec, self.transcript, self.toolbox.descriptions(), self._spent())
@@ -116,9 +115,10 @@ class Run:
             case Inject(text, reason):
                 self._inject(text, reason)
             case LimitReached(reason):
+                self.files.leave_clean()
                 ends.pause(self.claim, self._spent_batch(), PauseReason(reason))
             case Finished(output):
-                diff = self.workplace.finish()
+                diff = self.files.finish()
                 ends.complete(self.claim, self._spent_batch(), output=output, diff=diff)
             case Unfit(problem):
                 ends.fail(self.claim, self._spent_batch(), code="OUTPUT_INVALID", message=problem)
@@ -204,11 +204,11 @@ class Run:
         if self.ledger.was_left_running(request) and not may_repeat:
             return unknown(request), None
         starts = tool is not None and self.toolbox.is_allowed(request.name)
-        workspace = self.workplace.workspace()
+        workspace = self.files.workspace()
         if starts:
             self.control.check()
             claims.start_call(
-                self.claim, self.ledger.row_of(request), may_repeat=may_repeat, name=request.name
+                self.claim, self.ledger.row_of(request), may_repeat=may_repeat, facts=_told(request)
             )
         connection.close()
         # The lease is looked at once more: a process may have stood still since the commit.
@@ -218,7 +218,7 @@ class Run:
         if not changes or result.outcome is Outcome.DENIED:
             return result, None
         self.control.check_lease()
-        return result, self.workplace.keep(self.transcript.turn)
+        return result, self.files.keep(self.transcript.turn)
 
     def _end_turn(self) -> None:
         self.batch.is_boundary = True
@@ -268,10 +268,11 @@ class Run:
         """At a boundary: leave when a cancel, a pause or a shutdown asks for it."""
         self._look_between_calls()
         if self.control.is_pause_requested or (self.asked and self.asked.is_pause_requested):
+            self.files.leave_clean()
             ends.pause(self.claim, self._spent_batch(), PauseReason.OPERATOR)
             raise Left
         if self.control.is_draining:
-            self.workplace.leave_clean()
+            self.files.leave_clean()
             ends.give_up(self.claim, self._spent_batch())
             raise Left
         deadline = self.claim.execution.deadline_at
@@ -292,7 +293,7 @@ class Run:
         if reason is Reason.CANCEL:
             self._end_if_cancelling()
         elif reason is Reason.DRAIN:
-            self.workplace.leave_clean()
+            self.files.leave_clean()
             ends.give_up(self.claim, self._without_unfinished())
         else:
             logger.warning("The lease of %s is lost; its run stops here.", self.claim.id)
@@ -307,6 +308,11 @@ class Run:
             ends.cancelled(self.claim)
         except Superseded:
             logger.info("The claim of %s is gone; its run stops here.", self.claim.id)
+
+
+def _told(request: ToolRequest) -> dict[str, str]:
+    """What events say of a call."""
+    return {"name": request.name, "call_id": request.call_id}
 
 
 _EVENTS = {Outcome.DENIED: "tool.denied", Outcome.INTERRUPTED: "tool.interrupted"}

@@ -19,6 +19,7 @@ def test_a_run_of_three_turns_completes_with_its_output_and_usage() -> None:
     with worker():
         wait_until(lambda: ended(run))
     run.refresh_from_db()
+    assert not run.failure_message
     assert (run.status, run.output, run.turn) == (Status.COMPLETED, "done", 3)
     assert run.usage["requests"] == 3
     calls = list(ToolCall.objects.filter(execution=run).values_list("name", "status", "output"))

@@ -1,0 +1,123 @@
+"""The demonstration: an organization, an agent and a small repository with one mistake in it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from agents.models import Agent, Membership, Organization, Role, User
+from boards.models import Board, Seat, SeatRole
+
+SLUG = "demonstration"
+PROMPT = "The test of greeting.py fails. Find out why, correct it, and show that it passes."
+_FILES = {
+    "greeting.py": '''
+        """Greets people by their name."""
+
+
+        def greet(name: str) -> str:
+            """The greeting of one person."""
+            return f"Helo, {name}!"
+        ''',
+    "test_greeting.py": '''
+        """The greeting, tested."""
+
+        import unittest
+
+        from greeting import greet
+
+
+        class GreetingTest(unittest.TestCase):
+            def test_ada_is_greeted(self) -> None:
+                self.assertEqual(greet("Ada"), "Hello, Ada!")
+
+
+        if __name__ == "__main__":
+            unittest.main()
+        ''',
+    ".gitignore": """
+        __pycache__/
+        """,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What was set up; `password` is empty when the user was there before."""
+
+    organization: Organization
+    agent: Agent
+    board: Board
+    user: User
+    password: str
+
+
+def set_up() -> Demonstration:
+    """Make what is missing of the demonstration; a second call changes nothing."""
+    organization, _ = Organization.objects.get_or_create(
+        slug=SLUG, defaults={"name": "Demonstration"}
+    )
+    user, password = _operator(organization)
+    board, _ = Board.objects.get_or_create(
+        organization=organization,
+        slug="greetings",
+        defaults={"name": "Greetings", "repository": str(_repository())},
+    )
+    agent, _ = Agent.objects.get_or_create(
+        organization=organization,
+        slug="mender",
+        defaults={"name": "Mender", "soul": _SOUL, "description": "Mends a failing test."},
+    )
+    Agent.objects.filter(pk=agent.pk).update(model=model_name())
+    agent.refresh_from_db()
+    Seat.objects.get_or_create(agent=agent, defaults={"board": board, "role": SeatRole.WORKER})
+    return Demonstration(organization, agent, board, user, password)
+
+
+_SOUL = (
+    "You are a careful programmer. You work in a git worktree. Run the tests with "
+    "`python3 -m unittest -q`. Change as little as possible, and say what you did."
+)
+
+
+def model_name() -> str:
+    """The real model when its name and a key are there, else the scripted one."""
+    has_key = any(os.environ.get(key) for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"))
+    named = os.environ.get("SIGNALBOX_MODEL", "")
+    return named if named and has_key else "scripted:demo"
+
+
+def _operator(organization: Organization) -> tuple[User, str]:
+    """The person who may sign in to the admin; the password is told once, at creation."""
+    user = User.objects.filter(username="operator").first()
+    if user is not None:
+        return user, ""
+    password = secrets.token_urlsafe(9)
+    user = User.objects.create_superuser("operator", "operator@localhost", password)
+    Membership.objects.create(organization=organization, user=user, role=Role.OWNER)
+    return user, password
+
+
+def _repository() -> Path:
+    """A git repository with a module that has a mistake and a test that finds it."""
+    folder = settings.SIGNALBOX_HOME / "demonstration"
+    if (folder / ".git").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in _FILES.items():
+        (folder / name).write_text(textwrap.dedent(text).lstrip())
+    _git(folder, "init", "--quiet", "--initial-branch", "main")
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--quiet", "--message", "Greet people")
+    return folder
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Signalbox", "-c", "user.email=signalbox@localhost"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
