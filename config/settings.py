@@ -5,6 +5,8 @@ from pathlib import Path
 
 import environ
 
+from config.secret import key_of
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -27,8 +29,7 @@ DRAIN_SECONDS = env.float("SIGNALBOX_DRAIN_SECONDS", 8.0)
 # --- Django -------------------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
-_LOCAL_ONLY_KEY = "only-for-a-server-that-listens-on-loopback"  # config.checks refuses it elsewhere
-SECRET_KEY = env.str("SECRET_KEY", _LOCAL_ONLY_KEY)
+SECRET_KEY = env.str("SECRET_KEY", "") or key_of(SIGNALBOX_HOME)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -114,6 +115,8 @@ DATABASES = (
             "CONN_MAX_AGE": 0,
             "CONN_HEALTH_CHECKS": True,
             "OPTIONS": {
+                # An embedded PostgreSQL's socket folder comes as an option of its URL.
+                **environ.Env.db_url_config(DATABASE_URL).get("OPTIONS", {}),
                 "pool": {
                     "min_size": 1,
                     "max_size": env.int("SIGNALBOX_DB_POOL", 16),
