@@ -2,7 +2,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos browser format lock stop clean
+.PHONY: help run test check bench chaos format lock stop clean
 
 # The first Python on the path that is new enough; `make PYTHON=...` overrides it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -34,13 +34,10 @@ check: .venv/.ready-tools ## format, lint, types, imports, migrations, OpenAPI, 
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 bench: .venv/.ready-tools ## measure, and print each figure with what it is
-	@$(BIN)/python -m pytest tests/benchmarks -m bench --capture=no
+	@$(BIN)/python -m tests.benchmarks
 
 chaos: .venv/.ready-tools ## kill and restart processes in the middle of their work
-	@$(BIN)/python -m pytest tests/chaos -m chaos
-
-browser: .venv/.ready-tools ## drive the console in a browser
-	@$(BIN)/python -m pytest tests/browser
+	@SIGNALBOX_CHAOS_ROUNDS=20 $(BIN)/python -m pytest tests/chaos -m chaos
 
 format: .venv/.ready-tools ## format, and repair what lint can repair
 	@$(BIN)/ruff format .

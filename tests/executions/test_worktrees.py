@@ -535,7 +535,7 @@ def test_a_fork_goes_on_with_the_files_and_the_base_of_its_original(repository: 
 
 def test_executions_of_one_repository_work_at_once(repository: Path) -> None:
     board = _board(repository)
-    executions = [_execution(board, agent=None, agent_name="Ada") for _ in range(4)]
+    executions = [_execution(board, agent=None, agent_name="Ada L.") for _ in range(4)]
     start = threading.Barrier(len(executions))
 
     def run(execution: Execution) -> dict[str, Any] | None:
