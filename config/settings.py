@@ -5,6 +5,7 @@ from pathlib import Path
 
 import environ
 
+from config import logs
 from config.secret import key_of
 
 env = environ.Env()
@@ -12,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- What Signalbox itself is told -------------------------------------------------------------
 
-SIGNALBOX_HOME = Path(env.str("SIGNALBOX_HOME", str(BASE_DIR / ".signalbox")))
+SIGNALBOX_HOME = Path(env.str("SIGNALBOX_HOME", str(BASE_DIR / ".signalbox"))).absolute()
 SIGNALBOX_WORK_DIR = Path(env.str("SIGNALBOX_WORK_DIR", str(SIGNALBOX_HOME / "work")))
 SIGNALBOX_DEFAULT_MODEL = env.str("SIGNALBOX_MODEL", "scripted:echo")
 
@@ -193,22 +194,6 @@ SPECTACULAR_SETTINGS = {
 
 UNFOLD = {"SITE_TITLE": "Signalbox", "SITE_HEADER": "Signalbox", "SITE_SYMBOL": "traffic"}
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-            "datefmt": "%H:%M:%S",
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("SIGNALBOX_LOG_LEVEL", "INFO")},
-    "loggers": {
-        "django_structlog": {"level": "WARNING"},
-        "celery.worker.strategy": {"level": "WARNING"},
-        "celery.app.trace": {"level": "WARNING"},
-        "celery.beat": {"level": "WARNING"},
-        "httpx2": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.configure(
+    level=env.str("SIGNALBOX_LOG_LEVEL", "INFO"), as_json=env.bool("SIGNALBOX_LOG_JSON", False)
+)

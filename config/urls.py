@@ -1,3 +1,27 @@
 """The map of addresses."""
 
-urlpatterns: list[object] = []
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from executions.health import healthz, readyz
+
+_PUBLIC = {"authentication_classes": (), "permission_classes": ()}
+
+api = [
+    # Starting an agent is of `executions`, though its address lies below that of the agent.
+    path("", include("executions.urls")),
+    path("", include("agents.urls")),
+    path("", include("boards.urls")),
+    path("schema/", SpectacularAPIView.as_view(**_PUBLIC), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema", **_PUBLIC), name="docs"),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("api/v0/", include(api)),
+]
