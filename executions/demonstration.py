@@ -11,8 +11,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from agents.models import Agent, Membership, Organization, Role, User
-from boards.models import Board, Seat, SeatRole
+from agents.actions.agents import configure_agent, create_agent
+from agents.actions.organizations import create_organization
+from agents.activity import SYSTEM
+from agents.models import Agent, Organization, User
+from boards.actions.boards import create_board, seat_agent
+from boards.models import Board
 
 SLUG = "demonstration"
 PROMPT = "The test of greeting.py fails. Find out why, correct it, and show that it passes."
@@ -60,24 +64,32 @@ class Demonstration:
 
 def set_up() -> Demonstration:
     """Make what is missing of the demonstration; a second call changes nothing."""
-    organization, _ = Organization.objects.get_or_create(
-        slug=SLUG, defaults={"name": "Demonstration"}
+    user, password = _operator()
+    organization = Organization.objects.filter(slug=SLUG).first() or create_organization(
+        {"name": "Demonstration", "slug": SLUG}, owner=user, by=SYSTEM
     )
-    user, password = _operator(organization)
-    board, _ = Board.objects.get_or_create(
-        organization=organization,
-        slug="greetings",
-        defaults={"name": "Greetings", "repository": str(_repository())},
+    board = organization.boards.filter(slug="greetings").first() or create_board(
+        organization,
+        {"name": "Greetings", "slug": "greetings", "repository": str(_repository())},
+        by=SYSTEM,
     )
-    agent, _ = Agent.objects.get_or_create(
-        organization=organization,
-        slug="mender",
-        defaults={"name": "Mender", "soul": _SOUL, "description": "Mends a failing test."},
-    )
-    Agent.objects.filter(pk=agent.pk).update(model=model_name())
-    agent.refresh_from_db()
-    Seat.objects.get_or_create(agent=agent, defaults={"board": board, "role": SeatRole.WORKER})
+    agent = organization.agents.filter(slug="mender").first() or _mender(organization, board)
+    if agent.model != model_name():
+        agent = configure_agent(agent, {"model": model_name()}, by=SYSTEM)
     return Demonstration(organization, agent, board, user, password)
+
+
+def _mender(organization: Organization, board: Board) -> Agent:
+    fields = {
+        "name": "Mender",
+        "slug": "mender",
+        "description": "Mends a failing test.",
+        "soul": _SOUL,
+        "model": model_name(),
+    }
+    agent = create_agent(organization, fields, by=SYSTEM)
+    seat_agent(board, agent, by=SYSTEM)
+    return agent
 
 
 _SOUL = (
@@ -93,15 +105,13 @@ def model_name() -> str:
     return named if named and has_key else "scripted:demo"
 
 
-def _operator(organization: Organization) -> tuple[User, str]:
+def _operator() -> tuple[User, str]:
     """The person who may sign in to the admin; the password is told once, at creation."""
     user = User.objects.filter(username="operator").first()
     if user is not None:
         return user, ""
     password = secrets.token_urlsafe(9)
-    user = User.objects.create_superuser("operator", "operator@localhost", password)
-    Membership.objects.create(organization=organization, user=user, role=Role.OWNER)
-    return user, password
+    return User.objects.create_superuser("operator", "operator@localhost", password), password
 
 
 def _repository() -> Path:

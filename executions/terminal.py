@@ -64,14 +64,18 @@ class Transcript:
     def _tool_started(self, event: Event) -> None:
         call = self._call(event)
         given = json.dumps(call.arguments, ensure_ascii=False) if call else ""
-        self._console.print(f"[cyan]▸ {event.data['name']}[/cyan] [dim]{escape(given[:200])}[/dim]")
+        self._console.print(
+            f"[cyan]▸ {event.data['name']}[/cyan] [dim]{escape(given[:200])}[/dim]", soft_wrap=True
+        )
 
     def _tool_finished(self, event: Event) -> None:
         call = self._call(event)
-        lines = call.output.strip().splitlines() if call else []
+        lines = call.output.strip("\n").splitlines() if call else []
         colour = "green" if event.data["outcome"] == "complete" else "red"
         for line in lines[:_OUTPUT_LINES]:
-            self._console.print(f"  [{colour}]│[/{colour}] {escape(line)}", highlight=False)
+            self._console.print(
+                f"  [{colour}]│[/{colour}] {escape(line)}", highlight=False, soft_wrap=True
+            )
         if len(lines) > _OUTPUT_LINES:
             self._note(f"  … {len(lines) - _OUTPUT_LINES} more lines")
 

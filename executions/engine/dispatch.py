@@ -38,8 +38,8 @@ def dispatch(organization_id: UUID) -> int:
     try:
         return _walk(organization_id)
     except PermitsLost:
-        logger.warning("Redis is new or was flushed: the permits are rebuilt from PostgreSQL.")
-        permits.rebuild()
+        if held := permits.rebuild():
+            logger.warning("Redis is another or was flushed: %s permits were rebuilt.", held)
         return _walk(organization_id)
     except redis.RedisError as error:
         logger.warning("Nothing is admitted while Redis is away: %s", error)

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         execution = actions.start(shown.agent, wish, by=SYSTEM)
         ended = Transcript(console).show(execution)
         admin = f"{options['url']}/admin/executions/execution/{execution.id}/change/"
-        console.print(f"See it at [link={admin}]{admin}[/link]")
+        console.print(f"See it at [link={admin}]{admin}[/link]", soft_wrap=True)
         if shown.password:
             console.print(
                 f"Sign in as [bold]{shown.user.username}[/bold] with [bold]{shown.password}[/bold]"

@@ -1,0 +1,160 @@
+"""What answers show of executions, as the API names it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from executions.models import Execution, Status
+from executions.queries import QueuePlace
+
+EXECUTIONS = "/api/v0/executions/agents"
+SUBJECTS = {
+    "events": "events",
+    "entries": "entries",
+    "checkpoints": "checkpoints",
+    "tool_calls": "tool-calls",
+    "diff": "diff",
+}
+
+
+def address(execution_id: UUID) -> str:
+    """Where an execution is read."""
+    return f"{EXECUTIONS}/{execution_id}"
+
+
+def document(execution: Execution, place: QueuePlace | None = None) -> dict[str, Any]:
+    """The whole status document; what does not apply to it is left out.
+
+    Reads `conditions`: prefetch them for a list.
+    """
+    return listed(execution) | _given(
+        queue=_queue(place),
+        output=execution.output if execution.status == Status.COMPLETED else None,
+    )
+
+
+def listed(execution: Execution) -> dict[str, Any]:
+    """The document as lists show it: without its output and its place in the queue."""
+    return {
+        "exec_id": execution.id,
+        "agent": execution.agent_id,
+        "board": execution.board_id,
+        "task": execution.task_id,
+        "kind": execution.kind,
+        "status": execution.status,
+        "input": execution.input,
+        "turn": execution.turn,
+        "max_turns": execution.max_turns,
+        "usage": usage(execution),
+        "recoveries": execution.recoveries,
+        "priority": execution.priority,
+        "created_at": execution.created_at,
+        "queued_at": execution.queued_at,
+        "started_at": execution.started_at,
+        "finished_at": execution.finished_at,
+        "duration_ms": milliseconds(execution.started_at, execution.finished_at),
+        "deadline_at": execution.deadline_at,
+        "links": _links(execution),
+        **_given(
+            wait=_wait(execution),
+            pause_reason=execution.pause_reason or None,
+            failure=failure(execution),
+            parent=execution.parent_id,
+            retry_of=execution.retry_of_id,
+            forked_from=execution.forked_from_id,
+        ),
+    }
+
+
+def accepted(execution: Execution, place: QueuePlace | None) -> dict[str, Any]:
+    """What a start answers that did not wait for an end."""
+    return {
+        "exec_id": execution.id,
+        "exec_url": address(execution.id),
+        "status": execution.status,
+        **_given(queue=_queue(place)),
+    }
+
+
+def result(execution: Execution) -> dict[str, Any]:
+    """What a synchronous start answers when the execution has settled."""
+    return {
+        "exec_id": execution.id,
+        "output": execution.output,
+        "status": execution.status,
+        "usage": usage(execution),
+        **_given(
+            failure=failure(execution),
+            pause_reason=execution.pause_reason or None,
+            cancel_reason=_cancel_reason(execution),
+        ),
+    }
+
+
+def changes(execution: Execution) -> dict[str, Any]:
+    """The diff of an execution's files; empty when it changed none, or has not ended."""
+    stat = {"files": 0, "additions": 0, "deletions": 0}
+    nothing = {"stat": stat, "files": [], "patch": "", "cut": False}
+    return {"exec_id": execution.id, "status": execution.status, **(execution.diff or nothing)}
+
+
+def usage(execution: Execution) -> dict[str, Any]:
+    """What its model requests cost so far, in all and by model."""
+    counted = ("requests", "input_tokens", "output_tokens", "cached_tokens")
+    spent = execution.usage
+    return {
+        **{name: spent.get(name, 0) for name in counted},
+        "by_model": spent.get("by_model", []),
+    }
+
+
+def failure(execution: Execution) -> dict[str, Any] | None:
+    """How it failed, if it did."""
+    if execution.status != Status.FAILED:
+        return None
+    return {
+        "code": execution.failure_code,
+        "message": execution.failure_message,
+        "details": execution.failure_details,
+    }
+
+
+def milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    """Between two times, if there are both."""
+    return None if start is None or end is None else round((end - start).total_seconds() * 1000)
+
+
+def _cancel_reason(execution: Execution) -> str | None:
+    return execution.cancel_reason if execution.status == Status.CANCELLED else None
+
+
+def _queue(place: QueuePlace | None) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    return asdict(place) | {"blocked_by": place.blocked_by or None}
+
+
+def _wait(execution: Execution) -> dict[str, Any] | None:
+    if execution.status not in (Status.WAITING, Status.PAUSED):
+        return None
+    conditions = [
+        {"kind": condition.kind, "reason": condition.reason, "due_at": condition.due_at}
+        for condition in execution.conditions.all()
+    ]
+    return {"conditions": conditions} if conditions else None
+
+
+def _links(execution: Execution) -> dict[str, str]:
+    here = address(execution.id)
+    links = {"self": here} | {name: f"{here}/{path}" for name, path in SUBJECTS.items()}
+    if execution.agent_id is not None:
+        links["agent"] = f"/api/v0/agents/{execution.agent_id}"
+    return links
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    """Those members that have a value."""
+    return {name: value for name, value in members.items() if value is not None}
