@@ -188,6 +188,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    "ENUM_NAME_OVERRIDES": {
+        "ExecutionStatus": "executions.models.Status",
+        "TaskStatus": "boards.models.TaskStatus",
+        "Role": "agents.models.Role",
+        "SeatRole": "boards.models.SeatRole",
+    },
 }
 
 # --- Admin and logs -----------------------------------------------------------------------------

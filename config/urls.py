@@ -1,7 +1,7 @@
 """The map of addresses."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
@@ -9,7 +9,7 @@ from executions.health import healthz, readyz
 
 _PUBLIC = {"authentication_classes": (), "permission_classes": ()}
 
-api = [
+api: list[URLPattern | URLResolver] = [
     # Starting an agent is of `executions`, though its address lies below that of the agent.
     path("", include("executions.urls")),
     path("", include("agents.urls")),

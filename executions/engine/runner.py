@@ -13,7 +13,8 @@ from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+import psycopg
+from django.db import InterfaceError, OperationalError, connection
 
 from agents.runtime import portal
 from agents.runtime.facts import (
@@ -211,8 +212,9 @@ class Run:
                 self.claim, self.ledger.row_of(request), may_repeat=may_repeat, facts=_told(request)
             )
         connection.close()
-        # The lease is looked at once more: a process may have stood still since the commit.
-        self.control.check()
+        # The lease is looked at once more: a process may have stood still since the commit. What
+        # else was asked meanwhile is for the tool, which sees `stop` and ends as interrupted.
+        self.control.check_lease()
         result = self.toolbox.call(request, workspace)
         changes = tool is not None and tool.changes_files
         if not changes or result.outcome is Outcome.DENIED:
@@ -332,9 +334,17 @@ def advance(execution_id: UUID, epoch: int, worker: Any) -> None:
     with worker.keeper.watch(claim, taken_at=taken_at) as control:
         try:
             Run(claim, control).drive()
+        except _DATABASE_AWAY as error:
+            logger.warning(
+                "The database went away under %s; the lease gives it back: %s", claim.id, error
+            )
         except Exception as error:
             logger.exception("The run of %s failed in the engine.", claim.id)
             _fail(claim, error)
+
+
+# Not a fault of the run: the next claim goes on from what was committed.
+_DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
 
 
 def _fail(claim: Claim, error: Exception) -> None:

@@ -7,6 +7,7 @@ guarded move. Each returns how many rows it found.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from executions import states
+from agents.rest import idempotency
+from executions import states, worktrees
 from executions.engine import ends, permits
 from executions.engine.dispatch import dispatch, send
 from executions.models import Condition, Execution, Status, Worker
@@ -27,15 +29,26 @@ logger = logging.getLogger(__name__)
 
 BATCH = 100
 RECONCILE_EVERY = timedelta(minutes=1)
-_RECONCILED = "{signalbox}:reconciled"
+TIDY_EVERY = timedelta(hours=1)
 
 
 def sweep() -> dict[str, int]:
     """Run every chore once; returns what each one found, by its name."""
-    found = {chore.__name__.lstrip("_"): chore() for chore in _CHORES}
+    found = {chore.__name__.lstrip("_"): _carry_out(chore) for chore in _CHORES}
     if any(found.values()):
         logger.info("Sweep: %s", {name: count for name, count in found.items() if count})
     return found
+
+
+def _carry_out(chore: Callable[[], int]) -> int:
+    """What the chore found; one that fails stops no other, and is done again by the next sweep."""
+    try:
+        return chore()
+    except redis.RedisError as error:
+        logger.warning("%s is done later, Redis is away: %s", chore.__name__, error)
+    except Exception:
+        logger.exception("The chore %s failed.", chore.__name__)
+    return 0
 
 
 def _recover_lost() -> int:
@@ -179,12 +192,25 @@ def _dispatch_queued() -> int:
 
 def _reconcile() -> int:
     """Each minute, somewhere: the sets of Redis are made from the rows again."""
-    try:
-        if client().set(_RECONCILED, "1", nx=True, ex=RECONCILE_EVERY):
-            permits.rebuild()
-    except redis.RedisError as error:
-        logger.debug("Permits are reconciled later: %s", error)
+    if _is_turn("reconcile", RECONCILE_EVERY):
+        permits.rebuild()
     return 0
+
+
+def _tidy_up() -> int:
+    """Each hour, on every host: worktrees and answers that nobody needs any more."""
+    if not _is_turn(f"tidy:{socket.gethostname()}", TIDY_EVERY):
+        return 0
+    return worktrees.prune() + idempotency.prune_expired()
+
+
+def _is_turn(chore: str, every: timedelta) -> bool:
+    """Whether it is this process that does a rare chore now; without Redis nobody does."""
+    try:
+        return bool(client().set(f"{{signalbox}}:chore:{chore}", "1", nx=True, ex=every))
+    except redis.RedisError as error:
+        logger.debug("The chore %s is done later: %s", chore, error)
+        return False
 
 
 def _forget_workers() -> int:
@@ -201,6 +227,7 @@ _CHORES: tuple[Callable[[], int], ...] = (
     _dispatch_queued,
     _send_again,
     _forget_workers,
+    _tidy_up,
 )
 
 
