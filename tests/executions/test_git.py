@@ -532,11 +532,18 @@ def test_credentials_are_in_no_file_and_no_error(tmp_path: Path) -> None:
         assert not path.is_file() or b"pa55word" not in path.read_bytes()
 
 
-def test_a_url_that_runs_a_program_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("url", ["ext::mark-it", "mark::it", "mark://it"])
+def test_a_url_that_runs_a_program_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     mark = tmp_path / "mark"
-    assert git.is_url(f"ext::touch {mark}")
+    for name in ("mark-it", "git-remote-mark"):
+        (tmp_path / name).write_text(f"#!/bin/sh\ntouch {mark}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert git.is_url(url)
     with pytest.raises(git.GitError):
-        git.ensure_clone(f"ext::touch {mark}", tmp_path / "c.git")
+        git.ensure_clone(url, tmp_path / "c.git")
     assert not mark.exists()
 
 

@@ -47,7 +47,7 @@ def _board(repository: Path | str, **fields: Any) -> Board:
 def _execution(board: Board | None = None, **fields: Any) -> Execution:
     """A claimed execution."""
     organization = board.organization if board else an_organization()
-    agent = an_agent(organization, slug="ada")
+    agent = organization.agents.first() or an_agent(organization, slug="ada")
     now = timezone.now()
     given = {
         "organization": organization,
@@ -97,7 +97,11 @@ def _row(execution: Execution) -> Worktree:
 
 
 def _directories(work: Path) -> list[Path]:
-    return [path for path in (work / "worktrees").glob("*/*") if path.is_dir()]
+    return sorted(path for path in (work / "worktrees").glob("*/*") if path.is_dir())
+
+
+def _of(checkout: Checkout) -> list[Path]:
+    return [checkout.directory, places.private_of(checkout.directory)]
 
 
 # --- the first claim ------------------------------------------------------------------------------
@@ -155,7 +159,7 @@ def test_a_branch_that_exists_gets_a_suffix(repository: Path) -> None:
     names = []
     for _ in range(3):
         task = Task.objects.create(board=board, title="Same")
-        names.append(_prepare(_execution(board, task=task, agent_name="x")).branch)
+        names.append(_prepare(_execution(board, task=task)).branch)
     assert names == ["agent/ada/same", "agent/ada/same-2", "agent/ada/same-3"]
 
 
@@ -333,11 +337,11 @@ def test_a_directory_left_clean_is_used_again_once(repository: Path) -> None:
     assert found.directory == left.directory
     assert (found.directory / "node").exists()
     assert (found.branch, found.base, found.tree) == (left.branch, left.base, kept)
-    (found.directory / "b.txt").write_text("again")
-    again = worktrees.keep(found, 2)
-    assert again != kept
-    _claim_again(execution, tree=again)
-    assert _prepare(execution).directory != left.directory
+    (found.directory / "b.txt").write_text("not kept")
+    _claim_again(execution)
+    again = _prepare(execution)
+    assert again.directory != left.directory
+    assert (again.directory / "b.txt").read_text() == "kept"
 
 
 @pytest.mark.parametrize("why", ["other host", "other tree", "gone", "not clean"])
@@ -388,11 +392,7 @@ def test_a_claim_that_died_while_making_it_is_followed_by_one_that_succeeds(
     checkout = _prepare(execution)
     assert checkout.branch == f"agent/ada/{execution.id.hex[-12:]}"
     assert (checkout.directory / "a.txt").exists()
-    assert _directories(work) == [
-        path
-        for path in _directories(work)
-        if path in (checkout.directory, places.private_of(checkout.directory))
-    ]
+    assert _directories(work) == _of(checkout)
     assert git(repository, "worktree", "list").count("\n") == 1
     assert is_untouched(repository)
 
@@ -521,7 +521,7 @@ def test_a_fork_goes_on_with_the_files_and_the_base_of_its_original(repository: 
         first = _prepare(original)
         (first.directory / "b.txt").write_text("b")
         kept = worktrees.keep(first, 1)
-        fork = _execution(of_board, forked_from=original, tree=kept, agent=original.agent)
+        fork = _execution(of_board, forked_from=original, tree=kept)
         second = _prepare(fork)
         assert (second.directory / "b.txt").read_text() == "b"
         assert (second.git_dir, second.base) == (first.git_dir, first.base)
@@ -588,10 +588,10 @@ def test_prune_takes_what_ended_long_ago_and_is_not_under_review(repository: Pat
     board = _board(repository)
     task = Task.objects.create(board=board, title="T", status=TaskStatus.REVIEW)
     old, fresh, reviewed, live = (
-        _execution(board, agent=None),
-        _execution(board, agent=None),
-        _execution(board, agent=None, task=task),
-        _execution(board, agent=None),
+        _execution(board),
+        _execution(board),
+        _execution(board, task=task),
+        _execution(board),
     )
     for execution in (old, fresh, reviewed, live):
         _prepare(execution)
@@ -609,13 +609,13 @@ def test_prune_takes_what_ended_long_ago_and_is_not_under_review(repository: Pat
 
 def _age(checkout: Checkout, **ago: float) -> None:
     then = time.time() - timedelta(**ago).total_seconds()
-    for path in (checkout.directory, places.private_of(checkout.directory)):
+    for path in places.parts_of(checkout.directory):
         os.utime(path, (then, then))
 
 
 def test_prune_takes_directories_that_no_row_names(repository: Path, work: Path) -> None:
     board = _board(repository)
-    superseded, gone, live = (_execution(board, agent=None) for _ in range(3))
+    superseded, gone, live = (_execution(board) for _ in range(3))
     checkouts = [_prepare(execution) for execution in (superseded, gone, live)]
     Worktree.objects.filter(execution=superseded).update(host="elsewhere", path="/elsewhere")
     gone.delete()
@@ -630,15 +630,7 @@ def test_prune_takes_directories_that_no_row_names(repository: Path, work: Path)
         if checkout.directory.exists():
             _age(checkout, days=8)
     assert worktrees.prune() == 1
-    assert (
-        _directories(work)
-        == [
-            checkouts[2].directory,
-            places.private_of(checkouts[2].directory),
-        ]
-        or len(_directories(work)) == 2
-    )
-    assert checkouts[2].directory.is_dir()
+    assert _directories(work) == _of(checkouts[2])
     assert git(repository, "worktree", "list").count("\n") == 1
 
 

@@ -1,0 +1,51 @@
+"""Git as executions need it: each part runs the `git` command, and none knows Django."""
+
+from executions.git.clone import clean_url, ensure_clone, is_url
+from executions.git.command import BranchTaken, GitError, NotARepository
+from executions.git.diff import ChangedFile, Diff, diff
+from executions.git.locking import lock
+from executions.git.repository import (
+    add_worktree,
+    create_repository,
+    free_branch,
+    has_commit,
+    is_ancestor,
+    remove_worktree,
+    repository_git_dir,
+    resolve,
+    set_branch,
+    set_ref,
+    tip,
+    work_tree,
+)
+from executions.git.trees import Files, keep_tree, open_files, restore_tree, show_index
+
+__all__ = [
+    "BranchTaken",
+    "ChangedFile",
+    "Diff",
+    "Files",
+    "GitError",
+    "NotARepository",
+    "add_worktree",
+    "clean_url",
+    "create_repository",
+    "diff",
+    "ensure_clone",
+    "free_branch",
+    "has_commit",
+    "is_ancestor",
+    "is_url",
+    "keep_tree",
+    "lock",
+    "open_files",
+    "remove_worktree",
+    "repository_git_dir",
+    "resolve",
+    "restore_tree",
+    "set_branch",
+    "set_ref",
+    "show_index",
+    "tip",
+    "work_tree",
+]

@@ -1,0 +1,89 @@
+"""A bare copy of a repository that is named by URL, brought up to date by fetching."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from executions.git.command import Git, GitError
+from executions.git.repository import drafted
+
+FETCH_SECONDS = 900.0
+_REFSPECS = ("+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/origin/HEAD")
+_SCP = re.compile(r"^[\w.-]+@[\w.-]+:(?!//)")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(:|//)")
+# What a network needs of the worker's own environment.
+_NETWORK = (
+    "HOME",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+)
+
+
+def is_url(repository: str) -> bool:
+    """Whether this names a repository elsewhere, and not a folder of this host."""
+    return bool(_SCHEME.match(repository) or _SCP.match(repository))
+
+
+def clean_url(url: str) -> str:
+    """The URL without user and password: fit for rows, logs and arguments.
+
+    The user of an ssh URL is no secret and stays, as it says whose account it is.
+    """
+    parts = urlsplit(url)
+    if not parts.scheme or "@" not in parts.netloc:
+        return url
+    user, host = parts.netloc.rsplit("@", 1)
+    if parts.scheme == "ssh":
+        host = f"{user.split(':', 1)[0]}@{host}"
+    return urlunsplit(parts._replace(netloc=host))
+
+
+def ensure_clone(url: str, git_dir: Path) -> None:
+    """Have a bare repository at `git_dir` with the branches of `url` as `refs/remotes/origin/`.
+
+    The caller holds the lock of `git_dir`. Credentials in the URL reach git through its
+    environment alone: they are neither in a file, nor an argument, nor an error's text. Raises
+    `GitError` when the fetch fails; what was fetched before stays.
+    """
+    clean = clean_url(url)
+    settings = {"protocol.version": "2"}
+    if clean != url:
+        settings[f"url.{url}.insteadOf"] = clean
+    variables = {name: os.environ[name] for name in _NETWORK if name in os.environ}
+    variables["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+    if not git_dir.is_dir():
+        with drafted(git_dir):
+            pass
+    try:
+        Git(git_dir, settings=settings, variables=variables).run(
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--end-of-options",
+            clean,
+            *_REFSPECS,
+            seconds=FETCH_SECONDS,
+        )
+    except GitError as error:
+        said = error.stderr.replace(url, clean)
+        raise GitError(f"{clean} cannot be fetched.", _without_secrets(said, url)) from None
+
+
+def _without_secrets(said: str, url: str) -> str:
+    parts = urlsplit(url)
+    for secret in (parts.password, parts.netloc.rpartition("@")[0]):
+        if secret:
+            said = said.replace(secret, "***")
+    return said

@@ -1,0 +1,32 @@
+"""The life of an execution's worktree: made, filled, kept, finished, removed."""
+
+from executions.worktrees.checkout import (
+    Checkout,
+    RunSetup,
+    finish,
+    keep,
+    leave_clean,
+    prepare,
+)
+from executions.worktrees.errors import (
+    NotAGitRepository,
+    TreeMissing,
+    WorktreeError,
+    WorktreeSetupFailed,
+)
+from executions.worktrees.removal import prune, remove
+
+__all__ = [
+    "Checkout",
+    "NotAGitRepository",
+    "RunSetup",
+    "TreeMissing",
+    "WorktreeError",
+    "WorktreeSetupFailed",
+    "finish",
+    "keep",
+    "leave_clean",
+    "prepare",
+    "prune",
+    "remove",
+]

@@ -1,0 +1,42 @@
+"""Who calls the API of executions in these tests, and the agent that is asked."""
+
+import pytest
+from rest_framework.test import APIClient
+
+from agents.models import Agent, Organization, Role
+from executions import queries
+from tests.factories import client_of, make_agent, make_organization
+
+ACTIONS = {
+    "review": {
+        "prompt": "Review {number}.",
+        "input_schema": {
+            "type": "object",
+            "properties": {"number": {"type": "integer"}, "depth": {"type": "integer"}},
+            "required": ["number"],
+        },
+    }
+}
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def agent(organization: Organization) -> Agent:
+    agent = make_agent(organization, actions=ACTIONS)
+    Agent.objects.filter(pk=agent.pk).update(max_concurrency=None)
+    agent.refresh_from_db()
+    return agent
+
+
+@pytest.fixture
+def api(organization: Organization) -> APIClient:
+    return client_of(organization, Role.OPERATOR)
+
+
+@pytest.fixture(autouse=True)
+def _no_remembered_workers() -> None:
+    queries.forget_live_workers()
