@@ -1,0 +1,45 @@
+"""Every write of organizations, members, credentials and agents, each in one transaction."""
+
+from agents.actions.agents import (
+    configure_agent,
+    create_agent,
+    delete_agent,
+    pause_agent,
+    unpause_agent,
+    write_soul,
+)
+from agents.actions.credentials import (
+    KeyTerms,
+    create_key,
+    create_token,
+    revoke_key,
+    revoke_token,
+    rotate_token,
+)
+from agents.actions.organizations import (
+    add_member,
+    change_member,
+    create_organization,
+    remove_member,
+    update_organization,
+)
+
+__all__ = [
+    "KeyTerms",
+    "add_member",
+    "change_member",
+    "configure_agent",
+    "create_agent",
+    "create_key",
+    "create_organization",
+    "create_token",
+    "delete_agent",
+    "pause_agent",
+    "remove_member",
+    "revoke_key",
+    "revoke_token",
+    "rotate_token",
+    "unpause_agent",
+    "update_organization",
+    "write_soul",
+]

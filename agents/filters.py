@@ -1,0 +1,24 @@
+"""What filters of lists have in common."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django_filters import rest_framework as filters
+
+
+class Filters(filters.FilterSet):
+    """The query parameters of one list, each declared by name."""
+
+
+class YesOrNo(filters.TypedChoiceFilter):
+    """`true` or `false`; django-filter's own would pass over any other word in silence."""
+
+    def __init__(self) -> None:
+        words = (("true", "true"), ("false", "false"))
+        super().__init__(choices=words, coerce=lambda word: word == "true")
+
+
+def containing(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Those whose name, slug or description contains the text, in any case."""
+    named = Q(name__icontains=text) | Q(slug__icontains=text)
+    return rows.filter(named | Q(description__icontains=text))

@@ -1,0 +1,258 @@
+"""Shapes of organizations, members, keys, agents, souls and activity."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from agents.actions import configuration, slugs
+from agents.models import (
+    Activity,
+    Agent,
+    AgentToken,
+    IntegrationKey,
+    Membership,
+    Organization,
+    Scope,
+    SoulVersion,
+    User,
+)
+
+LARGEST_INTEGER = 2**31 - 1
+
+
+class KnownFieldsOnly(serializers.Serializer[Any]):
+    """Refuses a field that it does not have: a misspelt one would be dropped without a word."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if not unknown:
+            return super().to_internal_value(data)
+        problems: dict[str, Any] = {
+            name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
+            for name in unknown
+        }
+        try:
+            super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            problems.update(error.detail if isinstance(error.detail, dict) else {})
+        raise serializers.ValidationError(problems)
+
+
+class KnownModelFieldsOnly(KnownFieldsOnly, serializers.ModelSerializer[Any]):
+    """The same for the fields of a model."""
+
+
+@extend_schema_field({**configuration.TOOLS_SHAPE, "type": "array"})  # Nullable is added.
+class ToolsField(serializers.JSONField):
+    """An allow-list of tools: null falls back, [] is none, ["*"] all."""
+
+
+@extend_schema_field(configuration.MODEL_SETTINGS_SHAPE)
+class ModelSettingsField(serializers.JSONField):
+    """How a model is reached."""
+
+
+@extend_schema_field(configuration.ACTIONS_SHAPE)
+class ActionsField(serializers.JSONField):
+    """What an agent can be asked by name."""
+
+
+def slug_field() -> serializers.SlugField:
+    """A slug that may be left out; then one is made from the name."""
+    return serializers.SlugField(required=False, max_length=80, validators=[slugs.check_slug])
+
+
+def limit_field(lowest: int = 1) -> serializers.IntegerField:
+    """A whole number, or null for no limit."""
+    return serializers.IntegerField(
+        required=False, allow_null=True, min_value=lowest, max_value=LARGEST_INTEGER
+    )
+
+
+class OrganizationSerializer(KnownModelFieldsOnly):
+    """A tenant as its members see it."""
+
+    slug = slug_field()
+    max_concurrent = limit_field()
+
+    class Meta:
+        model = Organization
+        fields = ["id", "name", "slug", "max_concurrent", "created_at"]
+
+
+class MemberSerializer(KnownModelFieldsOnly):
+    """A person's membership; `username` says whose, and cannot be changed."""
+
+    user = serializers.UUIDField(source="user_id", read_only=True)
+    username = serializers.SlugRelatedField(
+        source="user", slug_field="username", queryset=User.objects.filter(is_active=True)
+    )
+    full_name = serializers.CharField(source="user.get_full_name", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["id", "user", "username", "full_name", "role", "created_at"]
+        extra_kwargs = {"role": {"required": True}}
+
+
+class MemberChangeSerializer(KnownFieldsOnly):
+    """The one thing that changes about a member."""
+
+    role = serializers.ChoiceField(choices=Membership._meta.get_field("role").choices or [])
+
+
+class KeySerializer(KnownModelFieldsOnly):
+    """An integration key without its secret."""
+
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices), required=False, default=list
+    )
+    created_by = serializers.UUIDField(source="created_by_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = IntegrationKey
+        fields = [
+            "id",
+            "name",
+            "prefix",
+            "role",
+            "scopes",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+            "last_used_at",
+        ]
+        read_only_fields = ["prefix", "created_at", "revoked_at", "last_used_at"]
+        extra_kwargs = {"name": {"required": True, "allow_blank": False}}
+
+    def validate_expires_at(self, value: Any) -> Any:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("This time has passed.", code="in_the_past")
+        return value
+
+    def validate_scopes(self, value: list[str]) -> list[str]:
+        return sorted(set(value))
+
+
+class NewKeySerializer(KeySerializer):
+    """A key that was just created; `key` is shown this once, and not in a replayed answer."""
+
+    key = serializers.CharField(read_only=True, required=False)
+
+    class Meta(KeySerializer.Meta):
+        fields = [*KeySerializer.Meta.fields, "key"]
+
+
+class NewTokenSerializer(serializers.ModelSerializer[AgentToken]):
+    """A token that was just made; `token` is shown this once, and not in a replayed answer."""
+
+    token = serializers.CharField(read_only=True, required=False)
+
+    class Meta:
+        model = AgentToken
+        fields = ["id", "prefix", "created_at", "expires_at", "token"]
+        read_only_fields = fields
+
+
+class AgentSerializer(KnownModelFieldsOnly):
+    """An agent's configuration; its soul is read at `/agents/{id}/soul`."""
+
+    slug = slug_field()
+    kind = serializers.ChoiceField(choices=configuration.KINDS, required=False)
+    model = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, validators=[configuration.check_model]
+    )
+    model_settings = ModelSettingsField(
+        required=False, validators=[configuration.check_model_settings]
+    )
+    soul = serializers.CharField(
+        required=False, allow_blank=True, trim_whitespace=False, write_only=True
+    )
+    tools = ToolsField(required=False, allow_null=True, validators=[configuration.check_tools])
+    actions = ActionsField(required=False, validators=[configuration.check_actions])
+    max_turns = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=500
+    )
+    max_concurrency = limit_field()
+    token_budget = limit_field()
+    seconds_budget = limit_field()
+
+    class Meta:
+        model = Agent
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "description",
+            "kind",
+            "model",
+            "model_settings",
+            "soul",
+            "tools",
+            "actions",
+            "max_turns",
+            "max_concurrency",
+            "token_budget",
+            "seconds_budget",
+            "is_paused",
+            "last_seen_at",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["is_paused", "last_seen_at", "created_at", "updated_at"]
+
+
+class SoulSerializer(KnownModelFieldsOnly):
+    """One version of an agent's standing instructions."""
+
+    content = serializers.CharField(trim_whitespace=False)
+
+    class Meta:
+        model = SoulVersion
+        fields = ["number", "content", "reason", "source_url", "author_name", "created_at"]
+        read_only_fields = ["number", "author_name", "created_at"]
+
+
+class ActorSerializer(serializers.Serializer[Activity]):
+    """Who did it."""
+
+    kind = serializers.CharField(source="actor_kind")
+    id = serializers.UUIDField(source="actor_id", allow_null=True)
+    name = serializers.CharField(source="actor_name")
+
+
+class ActivitySerializer(serializers.ModelSerializer[Activity]):
+    """One line of the permanent record; the things that it names may be gone."""
+
+    actor = ActorSerializer(source="*", read_only=True)
+    agent = serializers.UUIDField(source="agent_id", allow_null=True)
+    board = serializers.UUIDField(source="board_id", allow_null=True)
+    task = serializers.UUIDField(source="task_id", allow_null=True)
+    execution = serializers.UUIDField(source="execution_id", allow_null=True)
+
+    class Meta:
+        model = Activity
+        fields = [
+            "id",
+            "type",
+            "actor",
+            "agent",
+            "board",
+            "task",
+            "execution",
+            "data",
+            "created_at",
+        ]
+
+
+class TenantAgentField(serializers.PrimaryKeyRelatedField[Agent]):
+    """An agent of the caller's organization, by id; another's does not exist."""
+
+    def get_queryset(self) -> "models.QuerySet[Agent]":
+        caller = getattr(self.context.get("request"), "auth", None)
+        return Agent.objects.filter(organization=getattr(caller, "organization", None))

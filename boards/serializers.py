@@ -1,0 +1,127 @@
+"""Shapes of boards, seats and tasks."""
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from agents.actions import configuration as of_agents
+from agents.models import Agent
+from agents.serializers import (
+    LARGEST_INTEGER,
+    KnownModelFieldsOnly,
+    TenantAgentField,
+    ToolsField,
+    limit_field,
+    slug_field,
+)
+from boards.actions import configuration
+from boards.models import Board, Seat, Task
+
+
+@extend_schema_field(configuration.COPIED_FILES_SHAPE)
+class CopiedFilesField(serializers.JSONField):
+    """Paths below the repository."""
+
+
+@extend_schema_field(configuration.ENVIRONMENT_CHANGES_SHAPE)
+class EnvironmentField(serializers.JSONField):
+    """Variables to set, and with null to take away; the rest stays as it is."""
+
+
+class BoardSerializer(KnownModelFieldsOnly):
+    """A board. Of its environment only the names are ever shown."""
+
+    slug = slug_field()
+    max_concurrent = limit_field()
+    max_queue = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_INTEGER)
+    max_turns = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=500
+    )
+    worker_queue = serializers.CharField(
+        required=False, max_length=60, validators=[configuration.check_queue]
+    )
+    repository = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=1000,
+        validators=[configuration.check_repository],
+    )
+    default_branch = serializers.CharField(
+        required=False, max_length=200, validators=[configuration.check_branch]
+    )
+    copied_files = CopiedFilesField(required=False, validators=[configuration.check_copied_files])
+    environment = EnvironmentField(
+        required=False, write_only=True, validators=[configuration.check_environment_changes]
+    )
+    environment_names = serializers.SerializerMethodField()
+    model = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, validators=[of_agents.check_model]
+    )
+    tools = ToolsField(required=False, allow_null=True, validators=[of_agents.check_tools])
+
+    class Meta:
+        model = Board
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "description",
+            "objective",
+            "is_paused",
+            "max_concurrent",
+            "max_queue",
+            "worker_queue",
+            "repository",
+            "default_branch",
+            "setup_command",
+            "copied_files",
+            "environment",
+            "environment_names",
+            "model",
+            "tools",
+            "max_turns",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["is_paused", "created_at", "updated_at"]
+
+    def get_environment_names(self, board: Board) -> list[str]:
+        return sorted(board.environment)
+
+
+class SeatSerializer(KnownModelFieldsOnly):
+    """An agent's place on a board; the agent of a seat cannot be changed."""
+
+    agent = TenantAgentField(queryset=Agent.objects.all())
+
+    class Meta:
+        model = Seat
+        fields = ["id", "board", "agent", "role", "created_at"]
+        read_only_fields = ["board", "created_at"]
+
+    def validate_agent(self, agent: Agent) -> Agent:
+        if self.instance and agent != self.instance.agent:
+            raise serializers.ValidationError("Seat another agent instead.", code="fixed")
+        return agent
+
+
+class TaskSerializer(KnownModelFieldsOnly):
+    """A card on a board."""
+
+    priority = serializers.IntegerField(required=False, min_value=1, max_value=5)
+    assigned_agent = TenantAgentField(queryset=Agent.objects.all(), required=False, allow_null=True)
+
+    class Meta:
+        model = Task
+        fields = [
+            "id",
+            "board",
+            "title",
+            "description",
+            "status",
+            "priority",
+            "assigned_agent",
+            "due_at",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["board", "created_at", "updated_at"]
