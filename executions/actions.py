@@ -15,14 +15,17 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
+from agents.errors import AgentNotFound
+from agents.live import hold
 from agents.models import Agent, LiveWork
 from agents.runtime.facts import Message, Role
-from boards.models import Board
+from agents.runtime.spec import RunSpec
+from boards.models import Board, Task
 from executions import configuration, states, stream
 from executions.configuration import Wish
 from executions.engine import ends
 from executions.engine.dispatch import dispatch_on_commit
-from executions.errors import AgentPaused, ExecutionState, QueueFull, TaskBusy
+from executions.errors import AgentPaused, ExecutionState, QueueFull, TaskBusy, WorkGone
 from executions.models import (
     TERMINAL,
     Condition,
@@ -43,26 +46,44 @@ def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
     Dispatch follows after the commit. Raises the refusals of `configuration`, `QueueFull`,
     `TaskBusy` and `AgentPaused`; nothing is written then.
     """
-    prompt = configuration.prompt_of(agent, wish)
-    spec = configuration.spec_of(agent, wish)
-    if agent.is_paused and not wish.may_queue:
-        raise AgentPaused
-    with transaction.atomic():
-        if wish.board is not None:
-            _keep_room(wish.board)
-        execution = _new(agent, wish, spec.as_json(), spec.max_turns)
-        _claim_task(execution)
-        _first_entry(execution, prompt)
-        Event.objects.create(execution=execution, seq=1, type="execution.queued", data={})
-        ends.record(execution, "execution.queued", by=by)
-        dispatch_on_commit(execution.organization_id)
-        stream.publish_on_commit(execution)
+    try:
+        with transaction.atomic():
+            held = _hold(agent, wish)
+            prompt = configuration.prompt_of(held, wish)
+            execution = _new(held, wish, configuration.spec_of(held, wish))
+            _note_live_work(execution)
+            _first_entry(execution, prompt)
+            Event.objects.create(execution=execution, seq=1, type="execution.queued", data={})
+            ends.record(execution, "execution.queued", by=by)
+            dispatch_on_commit(execution.organization_id)
+            stream.publish_on_commit(execution)
+    except IntegrityError as error:
+        raise _busy(wish.task, error) from error
     return execution
+
+
+def _hold(agent: Agent, wish: Wish) -> Agent:
+    """Lock what the run stands on, in the order of locks, so that nobody changes it meanwhile.
+
+    Raises `AgentNotFound`, `WorkGone`, and `QueueFull` where the board has no room.
+    """
+    try:
+        if wish.board is not None:
+            _keep_room(Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk))
+        if wish.task is not None:
+            hold(wish.task)
+        held = hold(agent)
+    except Agent.DoesNotExist as error:
+        raise AgentNotFound from error
+    except (Board.DoesNotExist, Task.DoesNotExist) as error:
+        raise WorkGone from error
+    if held.is_paused and not wish.may_queue:
+        raise AgentPaused
+    return held
 
 
 def _keep_room(board: Board) -> None:
     """Under the board's lock: refuse when the queue behind the free slots is full."""
-    Board.objects.select_for_update(no_key=True).get(pk=board.pk)
     live = Execution.objects.filter(board=board)
     queued = live.filter(status=Status.QUEUED, admitted_epoch=None).count()
     room = board.max_queue
@@ -74,7 +95,7 @@ def _keep_room(board: Board) -> None:
         raise QueueFull(queue_size=queued, max_size=board.max_queue)
 
 
-def _new(agent: Agent, wish: Wish, spec: dict[str, Any], max_turns: int) -> Execution:
+def _new(agent: Agent, wish: Wish, spec: RunSpec) -> Execution:
     now = timezone.now()
     return Execution.objects.create(
         organization_id=agent.organization_id,
@@ -83,11 +104,11 @@ def _new(agent: Agent, wish: Wish, spec: dict[str, Any], max_turns: int) -> Exec
         board=wish.board,
         task=wish.task,
         kind=agent.kind,
-        spec=spec,
+        spec=spec.as_json(),
         input=wish.as_input(),
         worker_queue=wish.board.worker_queue if wish.board else "executions",
         priority=wish.priority,
-        max_turns=max_turns,
+        max_turns=spec.max_turns,
         event_seq=1,
         position=1,
         queued_at=now,
@@ -98,22 +119,21 @@ def _new(agent: Agent, wish: Wish, spec: dict[str, Any], max_turns: int) -> Exec
     )
 
 
-def _claim_task(execution: Execution) -> None:
-    """Note the live work; a task that has some already refuses."""
-    try:
-        with transaction.atomic():
-            LiveWork.objects.create(
-                execution_id=execution.id,
-                agent_id=execution.agent_id,
-                board_id=execution.board_id,
-                task_id=execution.task_id,
-            )
-    except IntegrityError:
-        other = LiveWork.objects.filter(task_id=execution.task_id).first()
-        raise TaskBusy(
-            current_task_id=str(execution.task_id),
-            current_execution_id=str(other.execution_id) if other else None,
-        ) from None
+def _note_live_work(execution: Execution) -> None:
+    LiveWork.objects.create(
+        execution_id=execution.id,
+        agent_id=execution.agent_id,
+        board_id=execution.board_id,
+        task_id=execution.task_id,
+    )
+
+
+def _busy(task: Task | None, error: IntegrityError) -> Exception:
+    """The refusal of a task that has live work; any other broken constraint stays what it is."""
+    other = LiveWork.objects.filter(task_id=task.pk).first() if task else None
+    if task is None or other is None:
+        return error
+    return TaskBusy(current_task_id=str(task.pk), current_execution_id=str(other.execution_id))
 
 
 def _first_entry(execution: Execution, prompt: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from agents.rest.plain_views import Operation, documented
 from agents.rest.waiting import leave_thread
 from executions import actions, documents, waiters
 from executions.bodies import AsyncStartSerializer, StartSerializer
-from executions.configuration import Wish
+from executions.configuration import Wish, prompt_of
 from executions.errors import RequestTimeout, WorkerUnavailable
 from executions.loops import PerLoop
 from executions.models import Execution, Status
@@ -57,13 +58,16 @@ class Started:
 
 async def _start_and_wait(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Start an execution and wait for its end, holding neither a thread nor a connection."""
+    arrived = time.monotonic()
     started = await _carried_out(lambda: _start(request, agent_id, waits=True))
-    execution = await waiters.settled(started.execution, started.timeout)
+    left = started.timeout - (time.monotonic() - arrived)
+    execution = await waiters.settled(started.execution, left)
     if execution.status in waiters.MOVING:
         raise RequestTimeout(
             exec_id=str(execution.id),
             exec_url=documents.address(execution.id),
-            status=str(execution.status),
+            # Of a problem, `status` is that of HTTP (RFC 9457).
+            execution_status=str(execution.status),
         )
     if execution.status == Status.WAITING:
         return _accepted(execution, None, started.headers)
@@ -100,6 +104,7 @@ def _start(request: HttpRequest, agent_id: str, *, waits: bool) -> Started:
     def begin() -> UUID:
         # Here and not before: a repeat finds its execution, whether or not a worker lives.
         if waits:
+            prompt_of(agent, wish)
             _require_worker(wish)
         return actions.start(agent, wish, by=caller.actor).id
 

@@ -27,6 +27,13 @@ class TaskBusy(Refusal):
     code = "AGENT_ALREADY_RUNNING"
 
 
+class WorkGone(Refusal):
+    """The board or task has just been deleted."""
+
+    code = "NOT_FOUND"
+    status_code = 404
+
+
 class ActionUnknown(Refusal):
     """The agent has no such action."""
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django import forms
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
 from agents.filters import Filters
 from executions.models import Execution, Status
 
+# Seconds. Key and time of a row are made one after the other, by the same clock.
+_KEY_TOLERANCE = 10.0
 
-class _Statuses(filters.BaseInFilter, filters.ChoiceFilter):  # type: ignore[misc]  # No types.
+
+class _Statuses(filters.BaseInFilter, filters.ChoiceFilter):
     """One status, or several with commas between them."""
 
 
@@ -23,7 +27,7 @@ class ExecutionFilter(Filters):
     board = filters.UUIDFilter(field_name="board_id")
     task = filters.UUIDFilter(field_name="task_id")
     parent = filters.UUIDFilter(field_name="parent_id")
-    created = filters.IsoDateTimeFromToRangeFilter(field_name="created_at")
+    created = filters.IsoDateTimeFromToRangeFilter(method="created_within")
     failure_code = filters.CharFilter(method="failed_with", max_length=60)
     text = filters.CharFilter(method="containing", max_length=200)
 
@@ -34,6 +38,19 @@ class ExecutionFilter(Filters):
     def failed_with(self, rows: QuerySet[Execution], name: str, code: str) -> QuerySet[Execution]:
         # The status makes the index by status serve it: only what failed has a code.
         return rows.filter(status=Status.FAILED, failure_code=code)
+
+    def created_within(
+        self, rows: QuerySet[Execution], name: str, times: slice
+    ) -> QuerySet[Execution]:
+        # A UUIDv7 begins with its time: bounds on the key, which the lists' indexes are in the
+        # order of, spare the walk through everything newer. The column says exactly.
+        if times.start:
+            earliest = _first_key(times.start.timestamp() - _KEY_TOLERANCE)
+            rows = rows.filter(created_at__gte=times.start, pk__gte=earliest)
+        if times.stop:
+            latest = _first_key(times.stop.timestamp() + _KEY_TOLERANCE)
+            rows = rows.filter(created_at__lte=times.stop, pk__lt=latest)
+        return rows
 
     def containing(self, rows: QuerySet[Execution], name: str, text: str) -> QuerySet[Execution]:
         try:
@@ -48,20 +65,31 @@ class AgentExecutionFilter(ExecutionFilter):
     agent = None  # type: ignore[assignment]  # So django-filter takes an inherited one away.
 
 
+class _Whole(filters.NumberFilter):
+    """A whole number that fits the column."""
+
+    field_class = forms.IntegerField  # type: ignore[assignment]  # Narrower: no decimals.
+
+    def __init__(self, field_name: str) -> None:
+        super().__init__(field_name, lookup_expr="gt", min_value=0, max_value=2**31 - 1)
+
+
 class EventFilter(Filters):
     """Events after a seq."""
 
-    after = filters.NumberFilter(
-        field_name="seq", lookup_expr="gt", min_value=0, max_value=2**31 - 1
-    )
+    after = _Whole("seq")
 
 
 class EntryFilter(Filters):
     """Entries after a position."""
 
-    after = filters.NumberFilter(
-        field_name="position", lookup_expr="gt", min_value=0, max_value=2**31 - 1
-    )
+    after = _Whole("position")
+
+
+def _first_key(moment: float) -> UUID:
+    """The least UUIDv7 of a Unix time (RFC 9562, 5.7); the first of all for one before 1970."""
+    milliseconds = max(0, int(moment * 1000))
+    return UUID(int=min(milliseconds, 2**48 - 1) << 80)
 
 
 def _anywhere(text: str) -> Q:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
-from django.db.models import DateTimeField, F, Func
+from django.db import connection
+from django.db.models import DateTimeField, F, Func, QuerySet
+from django.db.models.sql import UpdateQuery
+from psycopg.types.json import Jsonb
+from uuid_utils.compat import uuid7
 
 from executions.errors import ExecutionState
-from executions.models import TERMINAL, Event, Execution, Status
+from executions.models import TERMINAL, Execution, Status
 
 MOVES: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.WAITING, Status.PAUSED}),
@@ -47,6 +51,14 @@ _LEFT_BEHIND: dict[str, Any] = {
     "pause_requested_at": None,
 }
 
+_MOVED = """
+WITH moved AS ({update} RETURNING *), event AS (
+  INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
+  SELECT %s, id, event_seq, %s, %s, clock_timestamp() FROM moved
+)
+SELECT * FROM moved
+"""
+
 
 def move(
     execution: Execution,
@@ -72,13 +84,25 @@ def move(
     if to in TERMINAL:
         changes["finished_at"] = ClockTimestamp()
     rows = Execution.objects.filter(pk=execution.pk, status__in=allowed, **(guard or {}))
-    if not rows.update(**changes):
+    moved = _update(rows, changes, event=event, facts=dict(facts or {}))
+    if moved is None:
         return False
-    execution.refresh_from_db()
-    Event.objects.create(
-        execution=execution, seq=execution.event_seq, type=event, data=dict(facts or {})
-    )
+    for field in Execution._meta.concrete_fields:
+        setattr(execution, field.attname, getattr(moved, field.attname))
     return True
+
+
+def _update(
+    rows: QuerySet[Execution], changes: Mapping[str, Any], *, event: str, facts: dict[str, Any]
+) -> Execution | None:
+    """Update the one row and insert its event, in one statement: the new row, if it was there."""
+    query = cast("UpdateQuery", rows.query.chain(UpdateQuery))
+    query.add_update_values(dict(changes))
+    update, parameters = query.get_compiler(connection=connection).as_sql()
+    written = Execution.objects.raw(
+        _MOVED.format(update=update), [*parameters, uuid7(), event, Jsonb(facts)]
+    )
+    return next(iter(written), None)
 
 
 def refusal(execution: Execution, to: Status) -> ExecutionState:

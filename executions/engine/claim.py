@@ -17,10 +17,11 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from executions.durability import RELAX
 from executions.errors import Superseded
 from executions.models import CallStatus, Execution, Status
 
-_CLAIM = """
+_CLAIM = f"""
 WITH claimed AS (
   UPDATE executions_execution SET
     status = 'running', epoch = epoch + 1, claim_id = %(claim)s, worker = %(worker)s,
@@ -36,10 +37,10 @@ WITH claimed AS (
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
 )
-SELECT * FROM claimed
+SELECT claimed.* FROM claimed, {RELAX}
 """
 
-_COMMIT = """
+_COMMIT = f"""
 WITH fence AS (
   UPDATE executions_execution SET
     event_seq = event_seq + %(event_count)s, position = position + %(entry_count)s,
@@ -77,14 +78,16 @@ WITH fence AS (
 ), new_checkpoint AS (
   INSERT INTO executions_checkpoint
     (id, execution_id, sequence, position, turn, state, tree, created_at)
-  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, '{}'::jsonb,
+  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, '{{}}'::jsonb,
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
 )
-SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard FROM fence
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard,
+       CASE WHEN %(is_relaxed)s THEN {RELAX} END
+FROM fence
 """
 
-_START_CALL = """
+_START_CALL = f"""
 WITH fence AS (
   UPDATE executions_execution SET
     event_seq = event_seq + 1, lease_expires_at = clock_timestamp() + %(lease)s
@@ -100,7 +103,7 @@ WITH fence AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
   SELECT %(event)s, id, event_seq, 'tool.started', %(event_facts)s, clock_timestamp() FROM fence
 )
-SELECT event_seq FROM fence
+SELECT event_seq, CASE WHEN %(is_relaxed)s THEN {RELAX} END FROM fence
 """
 
 
@@ -175,10 +178,13 @@ def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
     return Claim(rows[0], claim_id, rows[0].epoch) if rows else None
 
 
-def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Boundary:
+def commit(
+    claim: Claim, batch: Batch, *, while_cancelling: bool = False, is_relaxed: bool = False
+) -> Boundary:
     """Write the batch while the claim holds, or raise `Superseded` and write nothing.
 
-    `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end.
+    `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end. What
+    `is_relaxed` does not wait for the disk, see `durability`.
     """
     settled, status, output = batch.settled or (None, None, None)
     statuses = [Status.RUNNING, Status.CANCELLING] if while_cancelling else [Status.RUNNING]
@@ -198,6 +204,7 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
         "tree": batch.tree,
         "checkpoint_count": int(batch.is_boundary),
         "checkpoint": uuid7(),
+        "is_relaxed": is_relaxed,
     }
     row = _one(_COMMIT, parameters)
     if row is None:
@@ -211,7 +218,7 @@ def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[s
     Returns the event's seq.
 
     A call that this or another claim has started already may start again only where the tool
-    allows a repeat. Raises `Superseded` when the claim is gone or the run is to be cancelled.
+    allows a repeat, and then the commit is relaxed. Raises `Superseded` when the claim is gone or the run is to be cancelled.
     """
     startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
     parameters: dict[str, Any] = {
@@ -220,6 +227,7 @@ def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[s
         "startable": [str(status) for status in startable],
         "event": uuid7(),
         "event_facts": Jsonb(dict(facts)),
+        "is_relaxed": may_repeat,
     }
     row = _one(_START_CALL, parameters)
     if row is None:

@@ -15,9 +15,9 @@ import kombu.exceptions
 import redis
 from celery import current_app
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
-from executions import locks, semaphore
+from executions import durability, locks, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
 from executions.semaphore import Decision, PermitsLost, Request
@@ -28,6 +28,15 @@ logger = logging.getLogger(__name__)
 BATCH = 25
 # One walk looks past so many blocked agents and boards; the sweep goes on from there.
 MAX_BATCHES = 20
+# Of four wide rows, with their JSON, a walk needs little.
+_NEEDED = (
+    "epoch",
+    "blocked_by",
+    "worker_queue",
+    "organization__max_concurrent",
+    "board__max_concurrent",
+    "agent__max_concurrency",
+)
 
 
 def dispatch(organization_id: UUID) -> int:
@@ -35,6 +44,10 @@ def dispatch(organization_id: UUID) -> int:
 
     Never raises for Redis being away: the rows stay queued, and the sweep comes back to them.
     """
+    # Who queues a row after this look dispatches it after its own commit, so the lock can wait
+    # until there is something to admit.
+    if not _queued(organization_id).exists():
+        return 0
     try:
         return _walk(organization_id)
     except PermitsLost:
@@ -87,6 +100,7 @@ class _Batch:
 
 def _admit_batch(organization_id: UUID, blocked: _Blocked) -> _Batch:
     with transaction.atomic():
+        durability.relax()
         locks.admit(organization_id)
         candidates = _candidates(organization_id, blocked)
         requests = [
@@ -100,14 +114,20 @@ def _admit_batch(organization_id: UUID, blocked: _Blocked) -> _Batch:
 
 def _candidates(organization_id: UUID, blocked: _Blocked) -> list[Execution]:
     return list(
-        Execution.objects.filter(
-            organization_id=organization_id, status=Status.QUEUED, admitted_epoch=None
-        )
+        _queued(organization_id)
         .exclude(blocked.exclusion())
         .exclude(Q(agent__is_paused=True) | Q(board__is_paused=True))
         .select_related("organization", "board", "agent")
+        .only(*_NEEDED)
         .select_for_update(skip_locked=True, of=("self",), no_key=True)
         .order_by("rank", "id")[:BATCH]
+    )
+
+
+def _queued(organization_id: UUID) -> QuerySet[Execution]:
+    """What waits for a permit."""
+    return Execution.objects.filter(
+        organization_id=organization_id, status=Status.QUEUED, admitted_epoch=None
     )
 
 

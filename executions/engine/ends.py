@@ -121,17 +121,18 @@ def _leave(
 def announce(execution: Execution, member: str, event: str, *, by: Actor = SYSTEM) -> None:
     """What every move out of work brings with it, in the transaction of the move.
 
-    An end deletes the note of live work and writes its line of activity; in any case the permit
-    (`member`, if it had one) is given back and the queue walked after the commit.
+    An end deletes the note of live work and writes its line of activity; in any case watchers are
+    told after the commit, the permit (`member`, if it had one) is given back, and the queue walked.
     """
     if execution.status in TERMINAL:
         LiveWork.objects.filter(execution_id=execution.id).delete()
-        Condition.objects.filter(execution=execution).delete()
+        if execution.wait_number:
+            Condition.objects.filter(execution=execution).delete()
         record(execution, event, by=by)
+    stream.publish_on_commit(execution)
     if member:
         transaction.on_commit(partial(permits.give_back, execution, member), robust=True)
     dispatch_on_commit(execution.organization_id)
-    stream.publish_on_commit(execution)
 
 
 def record(execution: Execution, event: str, *, by: Actor, **facts: Any) -> None:

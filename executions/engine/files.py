@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
-from agents.runtime.facts import Outcome, ToolRequest
+from agents.runtime.facts import ToolRequest
 from agents.runtime.spec import RunSpec
 from agents.runtime.tools.catalogue import TOOLS
-from agents.runtime.tools.registry import Toolbox, Workspace
+from agents.runtime.tools.registry import Tool, Toolbox, Workspace
 from executions import worktrees
 from executions.engine.claim import Claim
 from executions.engine.control import Control
+
+_NOWHERE = Path("/nonexistent")
 
 
 class Files:
@@ -27,10 +30,16 @@ class Files:
         self._claim, self._control, self._spec = claim, control, spec
         self._checkout: worktrees.Checkout | None = None
 
-    def workspace(self) -> Workspace:
-        """Where tools work now. Raises `worktrees.WorktreeError` when it cannot be had."""
+    def workspace_for(self, tool: Tool | None) -> Workspace:
+        """Where this tool works now. Raises `worktrees.WorktreeError` when it cannot be had.
+
+        A tool that says that it `uses_files` not, or a call that will be refused (None), gets a
+        place that does not exist: making a checkout takes git a tenth of a second.
+        """
+        if tool is None or not getattr(tool, "uses_files", True):
+            return self._workspace(_NOWHERE)
         checkout = self._opened()
-        return self._workspace(checkout.directory, readable=(checkout.git_dir,))
+        return self._workspace(checkout.directory, readable=_history(checkout.git_dir))
 
     def keep(self, turn: int) -> str | None:
         """Keep the files as they are; returns the commit, or None while nothing ever changed."""
@@ -61,7 +70,8 @@ class Files:
         """Run a board's set-up command, confined like the agent's own commands."""
         request = ToolRequest("setup", "Bash", {"command": command, "timeout": 600})
         result = Toolbox(TOOLS.values(), ["Bash"]).call(request, self._workspace(directory))
-        return (0 if result.outcome is Outcome.COMPLETE else 1), result.output
+        ended = _EXIT_CODE.search(result.output)
+        return (int(ended[1]) if ended else 1), result.output
 
     def _workspace(self, root: Path, readable: tuple[Path, ...] = ()) -> Workspace:
         return Workspace(
@@ -70,3 +80,14 @@ class Files:
             stop=self._control.stop,
             readable=readable,
         )
+
+
+# How Bash closes its report.
+_EXIT_CODE = re.compile(r"\[exit code (\d+)[^\]]*\]\s*$")
+
+
+def _history(git_dir: Path) -> tuple[Path, ...]:
+    """What `git log` and `git diff` read of a repository: not its configuration, which may hold
+    the credentials of its remotes."""
+    parts = ("HEAD", "objects", "refs", "packed-refs", "worktrees")
+    return tuple(path for part in parts if (path := git_dir / part).exists())

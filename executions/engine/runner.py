@@ -195,17 +195,16 @@ class Run:
         )
         if fact.last:
             self._end_turn()
-        self._commit(while_cancelling=True)
+        self._commit(while_cancelling=True, is_relaxed=self._may_repeat(fact.request))
         return result
 
     def _result_of(self, request: ToolRequest) -> tuple[ToolResult, str | None]:
         """What came of a call and the commit of the files after it, if it may have changed any."""
-        tool = self.toolbox.tool(request.name)
-        may_repeat = tool is not None and tool.repeatable
+        tool, may_repeat = self.toolbox.tool(request.name), self._may_repeat(request)
         if self.ledger.was_left_running(request) and not may_repeat:
             return unknown(request), None
         starts = tool is not None and self.toolbox.is_allowed(request.name)
-        workspace = self.files.workspace()
+        workspace = self.files.workspace_for(tool if starts else None)
         if starts:
             self.control.check()
             claims.start_call(
@@ -221,6 +220,10 @@ class Run:
             return result, None
         self.control.check_lease()
         return result, self.files.keep(self.transcript.turn)
+
+    def _may_repeat(self, request: ToolRequest) -> bool:
+        tool = self.toolbox.tool(request.name)
+        return tool is not None and tool.repeatable
 
     def _end_turn(self) -> None:
         self.batch.is_boundary = True
@@ -245,10 +248,13 @@ class Run:
                 "agent.turn_warning", turn=self.transcript.turn, max_turns=self.spec.max_turns
             )
 
-    def _commit(self, *, while_cancelling: bool = False) -> None:
+    def _commit(self, *, while_cancelling: bool = False, is_relaxed: bool = False) -> None:
         sent_at = time.monotonic()
         self.asked = claims.commit(
-            self.claim, self._spent_batch(), while_cancelling=while_cancelling
+            self.claim,
+            self._spent_batch(),
+            while_cancelling=while_cancelling,
+            is_relaxed=is_relaxed,
         )
         self.control.renewed(sent_at)
         self.batch = Batch()

@@ -145,6 +145,27 @@ def test_waiters_hear_of_the_end_without_redis_too(
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
 
 
+def test_waiters_hear_of_the_end_from_redis_at_once(
+    agent: Agent, headers: dict[str, str], monkeypatch: Any
+) -> None:
+    a_worker()
+    monkeypatch.setattr(waiters, "SAFETY_NET_SECONDS", 3600)
+
+    async def ask(host: str, port: int) -> httpx2.Response:
+        async with caller(host, port, headers) as client:
+            return await client.post(url(agent), json={"prompt": "Wait.", "timeout": 20})
+
+    def complete_later(execution: Execution) -> None:
+        # After the first look, so that only the publish can tell of it.
+        time.sleep(1)
+        complete(execution)
+
+    with serving(get_asgi_application()) as address, carrying_on(complete_later):
+        answer = asyncio.run(ask(*address))
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+
+
 def test_a_caller_that_goes_away_leaves_nothing_and_its_execution_goes_on(
     agent: Agent, headers: dict[str, str]
 ) -> None:

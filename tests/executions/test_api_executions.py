@@ -267,6 +267,7 @@ def test_a_list_is_filtered(api: APIClient, organization: Organization, agent: A
     child = a_run(other, "Hum.")
     Execution.objects.filter(pk=child.pk).update(parent=failed)
     soon = (timezone.now() + timedelta(hours=1)).isoformat()
+    before = failed.created_at.isoformat()
 
     for query, expected in {
         "status=queued": [child, queued],
@@ -281,6 +282,10 @@ def test_a_list_is_filtered(api: APIClient, organization: Organization, agent: A
         f"text={failed.id}": [failed],
         f"created_after={soon.replace('+', '%2B')}": [],
         f"created_before={soon.replace('+', '%2B')}": [child, failed, queued],
+        f"created_before={before.replace('+', '%2B')}": [failed, queued],
+        f"created_after={before.replace('+', '%2B')}": [child, failed],
+        "created_after=0001-01-01T00:00:00%2B14:00": [child, failed, queued],
+        "created_before=9999-12-31T00:00:00Z": [child, failed, queued],
     }.items():
         assert ids(api.get(f"{LIST}?{query}")) == [str(run.id) for run in expected], query
 

@@ -163,7 +163,7 @@ def test_whatever_is_done_in_any_order_the_invariants_hold() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=40,
+            max_examples=20,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -97,7 +97,7 @@ def test_a_move_guarded_by_another_claim_changes_nothing() -> None:
         {"status": "asleep"},
         {"priority": 6},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_the_database_refuses_a_row_that_cannot_be(fields: dict[str, object]) -> None:
     row = a_run(an_agent(), {"say": "x"})

@@ -1,0 +1,243 @@
+"""The operators' view of executions, their transcripts and their workers: read, and controlled."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
+from executions import actions
+from executions.models import (
+    Checkpoint,
+    Condition,
+    Entry,
+    Event,
+    Execution,
+    ToolCall,
+    Worker,
+    Worktree,
+)
+
+_SHOWN_TEXT = 120
+
+
+class OfExecution(ReadOnlyPage):
+    """Rows of an execution, found by its id."""
+
+    search_fields = ("execution",)
+    search_help_text = "The id of an execution"
+    # A choice of executions would read all of them.
+    list_filter: tuple[Any, ...] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return _by_id(queryset, search_term, "execution_id"), False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # The links of an execution's page.
+        return lookup == "execution__id__exact" or bool(
+            super().lookup_allowed(lookup, value, request)
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return [field.name for field in self.opts.concrete_fields]
+
+
+class WorktreeRow(ReadOnlyRows):
+    """Where an execution's files are."""
+
+    model = Worktree
+    fields = ("status", "host", "path", "branch", "base", "error")
+    readonly_fields = fields
+
+
+class ConditionRows(ReadOnlyRows):
+    """What an execution waits for."""
+
+    model = Condition
+    fields = ("kind", "reason", "due_at")
+    readonly_fields = fields
+
+
+@admin.register(Execution)
+class ExecutionPage(ReadOnlyPage):
+    """Executions; what changes them is an action, and a refusal is shown."""
+
+    list_display = (
+        "id",
+        "status",
+        "agent_name",
+        "organization",
+        "board",
+        "priority",
+        "turn",
+        "blocked_by",
+        "failure_code",
+        "queued_at",
+        "finished_at",
+    )
+    list_select_related = ("organization", "board")
+    list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
+    search_fields = ("id",)
+    search_help_text = "An execution's id, or the name of its agent"
+    actions = ("cancel", "pause", "resume")
+    inlines = (ConditionRows, WorktreeRow)
+    exclude = ("spec", "usage", "diff")
+    readonly_fields = ("transcript", "configuration", "cost", "changes")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
+        rows: QuerySet[Execution] = super().get_queryset(request)
+        is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
+        return rows if is_one else rows.defer("spec", "input", "output", "diff")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term or _as_id(search_term):
+            return _by_id(queryset, search_term, "pk"), False
+        return queryset.filter(agent_name__istartswith=search_term), False
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        own = [f.name for f in self.opts.concrete_fields if f.name not in self.exclude]
+        return [*self.readonly_fields, *own]
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Who may change executions may control them; nobody edits their rows."""
+        return bool(request.user.has_perm("executions.change_execution"))
+
+    @admin.action(description="Cancel", permissions=["control"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, actions.cancel, "Executions cancelled")
+
+    @admin.action(description="Pause", permissions=["control"])
+    def pause(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, actions.pause, "Executions paused")
+
+    @admin.action(description="Resume", permissions=["control"])
+    def resume(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, actions.resume, "Executions resumed")
+
+    @admin.display(description="Transcript")
+    def transcript(self, execution: Execution) -> SafeString:
+        """Links to the rows of this execution."""
+        kinds: tuple[tuple[type[Model], str], ...] = (
+            (Entry, "entries"),
+            (Event, "events"),
+            (ToolCall, "tool calls"),
+            (Checkpoint, "checkpoints"),
+        )
+        links = [(_list_of(model, execution), name) for model, name in kinds]
+        return format_html_join(" · ", '<a href="{}">{}</a>', links)
+
+    @admin.display(description="Configuration")
+    def configuration(self, execution: Execution) -> SafeString:
+        """The frozen configuration; of the environment, the names only."""
+        spec = execution.spec | {"environment": sorted(execution.spec.get("environment", ()))}
+        return _as_json(spec)
+
+    @admin.display(description="Usage")
+    def cost(self, execution: Execution) -> SafeString:
+        return _as_json(execution.usage)
+
+    @admin.display(description="Diff")
+    def changes(self, execution: Execution) -> SafeString:
+        return format_html("<pre>{}</pre>", (execution.diff or {}).get("patch", ""))
+
+
+@admin.register(Entry)
+class EntryPage(OfExecution):
+    """Items of conversations."""
+
+    list_display = ("id", "execution_id", "position", "turn", "type", "role", "text", "created_at")
+    ordering = ("-id",)
+
+    @admin.display(description="Text")
+    def text(self, entry: Entry) -> str:
+        return str(entry.content.get("text", ""))[:_SHOWN_TEXT]
+
+
+@admin.register(Event)
+class EventPage(OfExecution):
+    """Numbered facts of executions."""
+
+    list_display = ("id", "execution_id", "seq", "type", "created_at")
+    ordering = ("-id",)
+
+
+@admin.register(ToolCall)
+class ToolCallPage(OfExecution):
+    """Every tool call: the audit log."""
+
+    list_display = ("id", "execution_id", "turn", "name", "status", "runs", "started_at")
+    list_filter = ("status",)
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ToolCall]:
+        rows: QuerySet[ToolCall] = super().get_queryset(request)
+        is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
+        return rows if is_one else rows.defer("output", "arguments")
+
+
+@admin.register(Checkpoint)
+class CheckpointPage(OfExecution):
+    """Numbered snapshots."""
+
+    list_display = ("id", "execution_id", "sequence", "position", "turn", "created_at")
+    ordering = ("-id",)
+
+
+@admin.register(Condition)
+class ConditionPage(OfExecution):
+    """What executions wait for."""
+
+    list_display = ("id", "execution_id", "kind", "reason", "due_at")
+    ordering = ("due_at",)
+
+
+@admin.register(Worktree)
+class WorktreePage(OfExecution):
+    """Where files of executions are."""
+
+    list_display = ("branch", "execution_id", "status", "host", "updated_at")
+    list_filter = ("status", "host")
+
+
+@admin.register(Worker)
+class WorkerPage(ReadOnlyPage):
+    """Processes that carry out executions, and when each last gave a sign."""
+
+    list_display = ("name", "seen_at", "queues", "running", "concurrency", "is_draining")
+    list_filter = ("is_draining",)
+    search_fields = ("^name",)
+
+
+def _by_id(rows: QuerySet[Any], text: str, field: str) -> QuerySet[Any]:
+    if not text:
+        return rows
+    key = _as_id(text)
+    return rows.filter(**{field: key}) if key else rows.none()
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def _list_of(model: type[Model], execution: Execution) -> str:
+    page = reverse(f"admin:executions_{model._meta.model_name}_changelist")
+    return f"{page}?execution__id__exact={execution.pk}"
+
+
+def _as_json(value: Any) -> SafeString:
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,170 @@
+"""The admin shows executions and their transcripts, controls them, and edits nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from agents.activity import SYSTEM
+from agents.models import Agent, User
+from executions import actions
+from executions.configuration import Wish
+from executions.models import (
+    Checkpoint,
+    Condition,
+    Entry,
+    Event,
+    Execution,
+    Status,
+    ToolCall,
+    Worktree,
+)
+from tests.executions.carrying import a_worker
+from tests.factories import counted_queries, make_board
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client, db: None) -> Client:
+    client.force_login(User.objects.create_superuser(username="root"))
+    return client
+
+
+def page(model: str, view: str = "changelist", *of: Any) -> str:
+    return reverse(f"admin:executions_{model}_{view}", args=of)
+
+
+def said(answer: Any) -> list[str]:
+    return [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def a_run(agent: Agent, **wish: Any) -> Execution:
+    return actions.start(agent, Wish(prompt="Do it.", **wish), by=SYSTEM)
+
+
+def with_everything(agent: Agent) -> Execution:
+    run = a_run(agent)
+    Checkpoint.objects.create(execution=run, sequence=1, position=1, turn=1)
+    Condition.objects.create(
+        execution=run, wait_number=1, kind="timer", reason="busy", due_at=timezone.now()
+    )
+    ToolCall.objects.create(
+        execution=run,
+        reply_position=2,
+        position=1,
+        turn=1,
+        call_id="c",
+        name="Bash",
+        arguments={"command": "ls"},
+        arguments_digest="d",
+        output="<b>bold</b>",
+    )
+    Worktree.objects.create(
+        execution=run, repository="r", host="h", path="p", branch="signalbox/x", base="b"
+    )
+    return run
+
+
+MODELS = {
+    "execution": Execution,
+    "entry": Entry,
+    "event": Event,
+    "toolcall": ToolCall,
+    "checkpoint": Checkpoint,
+    "condition": Condition,
+    "worktree": Worktree,
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_page_loads_and_offers_no_editing(admin: Client, agent: Agent, model: str) -> None:
+    run = with_everything(agent)
+    row = MODELS[model]._default_manager.get()
+    shown = admin.get(page(model), {"q": str(run.id)})
+    assert shown.status_code == 200
+    assert shown.context["cl"].result_list[0].pk == row.pk
+    detail = admin.get(page(model, "change", row.pk))
+    assert detail.status_code == 200
+    assert b'name="_save"' not in detail.content
+    assert admin.get(page(model, "add")).status_code == 403
+    assert admin.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_workers_are_listed(admin: Client) -> None:
+    worker = a_worker()
+    assert worker.name in admin.get(page("worker")).content.decode()
+
+
+@pytest.mark.parametrize("model", ["execution", "entry", "event"])
+def test_a_list_costs_the_same_however_long_it_is(admin: Client, agent: Agent, model: str) -> None:
+    costs = []
+    for count in (1, 9):
+        for _ in range(count):
+            a_run(agent, board=make_board(agent.organization))
+        admin.get(page(model))
+        with counted_queries() as asked:
+            admin.get(page(model))
+        costs.append(len(asked))
+    assert costs[0] == costs[1]
+    listed = [query["sql"] for query in asked.captured_queries]
+    assert not [sql for sql in listed if "COUNT(" in sql and "LIMIT" not in sql]
+
+
+def test_the_page_of_an_execution_links_to_its_rows(admin: Client, agent: Agent) -> None:
+    run, other = with_everything(agent), a_run(agent)
+    content = admin.get(page("execution", "change", run.pk)).content.decode()
+    for model in ("entry", "event", "toolcall", "checkpoint"):
+        link = f"{page(model)}?execution__id__exact={run.pk}"
+        assert link in content
+        rows = admin.get(link).context["cl"].result_list
+        assert {row.execution_id for row in rows} == {run.pk}
+    assert Event.objects.filter(execution=other).exists()
+
+
+def test_values_of_the_environment_are_not_shown(admin: Client, agent: Agent) -> None:
+    board = make_board(agent.organization, environment={"TOKEN": "hunter2"})
+    run = a_run(agent, board=board)
+    content = admin.get(page("execution", "change", run.pk)).content.decode()
+    assert "TOKEN" in content
+    assert "hunter2" not in content
+
+
+def act(admin: Client, name: str, *runs: Execution) -> Any:
+    body = {"action": name, "_selected_action": [str(run.pk) for run in runs]}
+    return admin.post(page("execution"), body)
+
+
+def test_executions_are_paused_resumed_and_cancelled(admin: Client, agent: Agent) -> None:
+    runs = a_run(agent), a_run(agent)
+    for name, status in [
+        ("pause", Status.PAUSED),
+        ("resume", Status.QUEUED),
+        ("cancel", Status.CANCELLED),
+    ]:
+        act(admin, name, *runs)
+        assert set(Execution.objects.values_list("status", flat=True)) == {status}
+
+
+def test_a_refusal_is_a_message_and_the_others_are_done(admin: Client, agent: Agent) -> None:
+    done, ended = a_run(agent), actions.cancel(a_run(agent), by=SYSTEM)
+    messages = said(act(admin, "cancel", done, ended))
+    assert any("is cancelled" in text and str(ended.id) in text for text in messages)
+    assert "Executions cancelled: 1." in messages
+
+
+def test_who_may_only_look_is_offered_no_control(client: Client, agent: Agent) -> None:
+    from django.contrib.auth.models import Permission
+
+    person = User.objects.create_user("looker", is_staff=True)
+    person.user_permissions.add(Permission.objects.get(codename="view_execution"))
+    client.force_login(person)
+    run = a_run(agent)
+    act(client, "cancel", run)
+    run.refresh_from_db()
+    assert run.status == Status.QUEUED
