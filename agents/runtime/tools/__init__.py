@@ -1,0 +1,1 @@
+"""The tools that a model can use, and what keeps them inside their worktree."""
