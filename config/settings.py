@@ -200,6 +200,8 @@ SPECTACULAR_SETTINGS = {
 
 UNFOLD = {"SITE_TITLE": "Signalbox", "SITE_HEADER": "Signalbox", "SITE_SYMBOL": "traffic"}
 
+# Validated before it gets there; see agents.rest.request_id.
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
 LOGGING = logs.configure(
     level=env.str("SIGNALBOX_LOG_LEVEL", "INFO"), as_json=env.bool("SIGNALBOX_LOG_JSON", False)
 )

@@ -27,6 +27,44 @@ from executions.models import (
 )
 
 _SHOWN_TEXT = 120
+# What an operator asks first stands first; the rest of the row follows by itself.
+_SECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "What became of it",
+        {
+            "fields": (
+                "status",
+                "transcript",
+                "output",
+                "changes",
+                "pause_reason",
+                "blocked_by",
+                "failure_code",
+                "failure_message",
+                "cancel_reason",
+            )
+        },
+    ),
+    (
+        "What was asked",
+        {"fields": ("organization", "agent", "board", "task", "input", "priority", "deadline_at")},
+    ),
+    (
+        "What it took",
+        {
+            "fields": (
+                "turn",
+                "max_turns",
+                "recoveries",
+                "cost",
+                "created_at",
+                "started_at",
+                "finished_at",
+            )
+        },
+    ),
+    ("What it is made of", {"fields": ("configuration",)}),
+)
 
 
 class OfExecution(ReadOnlyPage):
@@ -106,9 +144,11 @@ class ExecutionPage(ReadOnlyPage):
             return _by_id(queryset, search_term, "pk"), False
         return queryset.filter(agent_name__istartswith=search_term), False
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        own = [f.name for f in self.opts.concrete_fields if f.name not in self.exclude]
-        return [*self.readonly_fields, *own]
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        named = {name for _, options in _SECTIONS for name in options["fields"]}
+        own = [field.name for field in self.opts.concrete_fields]
+        rest = [name for name in own if name not in named and name not in self.exclude]
+        return [*_SECTIONS, ("Fence, queue and numbers", {"fields": rest, "classes": ["collapse"]})]
 
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Who may change executions may control them; nobody edits their rows."""
@@ -150,7 +190,7 @@ class ExecutionPage(ReadOnlyPage):
 
     @admin.display(description="Diff")
     def changes(self, execution: Execution) -> SafeString:
-        return format_html("<pre>{}</pre>", (execution.diff or {}).get("patch", ""))
+        return _as_block((execution.diff or {}).get("patch", ""))
 
 
 @admin.register(Entry)
@@ -240,4 +280,9 @@ def _list_of(model: type[Model], execution: Execution) -> str:
 
 
 def _as_json(value: Any) -> SafeString:
-    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+    return _as_block(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _as_block(text: str) -> SafeString:
+    """Text as it stands, with long lines broken rather than the page widened."""
+    return format_html('<pre class="whitespace-pre-wrap break-all">{}</pre>', text)

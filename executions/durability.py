@@ -15,11 +15,8 @@ from __future__ import annotations
 
 from django.db import connection
 
-# Within a statement: the transaction that it is part of does not wait.
-RELAX = "set_config('synchronous_commit', 'off', true)"
-
 
 def relax() -> None:
-    """Let the current transaction not wait for the disk."""
+    """Let the current transaction not wait for the disk; statements may do the same inside."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {RELAX}")
+        cursor.execute("SELECT set_config('synchronous_commit', 'off', true)")

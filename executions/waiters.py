@@ -83,7 +83,7 @@ class _WaitingRoom:
                 async with asyncio.timeout(seconds):
                     return await waiter.settled
         finally:
-            pass
+            self._leave(waiter)
         return execution
 
     def _enter(self, waiter: _Waiter) -> None:

@@ -90,6 +90,7 @@ class LiveWork(models.Model):
     task_id = models.UUIDField(null=True)
 
     class Meta:
+        verbose_name_plural = "live work"
         constraints = [
             models.UniqueConstraint(fields=["task_id"], name="one_live_execution_a_task"),
         ]

@@ -3,6 +3,7 @@
 A commit is one SQL statement. Its first part updates the execution where (epoch, claim, status)
 still fit and hands out the numbers; all other parts insert from what that part returns. When the
 claim is gone it returns no row and nothing was written. One statement is also one round trip.
+`durability` says which commits wait for the disk.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
-from executions.durability import RELAX
 from executions.errors import Superseded
 from executions.models import CallStatus, Execution, Status
 
-_CLAIM = f"""
+_CLAIM = """
 WITH claimed AS (
   UPDATE executions_execution SET
     status = 'running', epoch = epoch + 1, claim_id = %(claim)s, worker = %(worker)s,
@@ -37,10 +37,10 @@ WITH claimed AS (
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
 )
-SELECT claimed.* FROM claimed, {RELAX}
+SELECT claimed.* FROM claimed, set_config('synchronous_commit', 'off', true)
 """
 
-_COMMIT = f"""
+_COMMIT = """
 WITH fence AS (
   UPDATE executions_execution SET
     event_seq = event_seq + %(event_count)s, position = position + %(entry_count)s,
@@ -78,16 +78,16 @@ WITH fence AS (
 ), new_checkpoint AS (
   INSERT INTO executions_checkpoint
     (id, execution_id, sequence, position, turn, state, tree, created_at)
-  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, '{{}}'::jsonb,
+  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, '{}'::jsonb,
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
 )
 SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard,
-       CASE WHEN %(is_relaxed)s THEN {RELAX} END
+       CASE WHEN %(is_relaxed)s THEN set_config('synchronous_commit', 'off', true) END
 FROM fence
 """
 
-_START_CALL = f"""
+_START_CALL = """
 WITH fence AS (
   UPDATE executions_execution SET
     event_seq = event_seq + 1, lease_expires_at = clock_timestamp() + %(lease)s
@@ -103,7 +103,8 @@ WITH fence AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
   SELECT %(event)s, id, event_seq, 'tool.started', %(event_facts)s, clock_timestamp() FROM fence
 )
-SELECT event_seq, CASE WHEN %(is_relaxed)s THEN {RELAX} END FROM fence
+SELECT event_seq, CASE WHEN %(is_relaxed)s THEN set_config('synchronous_commit', 'off', true) END
+FROM fence
 """
 
 
@@ -183,8 +184,8 @@ def commit(
 ) -> Boundary:
     """Write the batch while the claim holds, or raise `Superseded` and write nothing.
 
-    `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end. What
-    `is_relaxed` does not wait for the disk, see `durability`.
+    `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end.
+    `is_relaxed` is for what can be done again, see `durability`.
     """
     settled, status, output = batch.settled or (None, None, None)
     statuses = [Status.RUNNING, Status.CANCELLING] if while_cancelling else [Status.RUNNING]
@@ -218,7 +219,8 @@ def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[s
     Returns the event's seq.
 
     A call that this or another claim has started already may start again only where the tool
-    allows a repeat, and then the commit is relaxed. Raises `Superseded` when the claim is gone or the run is to be cancelled.
+    allows a repeat, and then the commit is relaxed. Raises `Superseded` when the claim is gone or
+    the run is to be cancelled.
     """
     startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
     parameters: dict[str, Any] = {

@@ -44,10 +44,6 @@ def dispatch(organization_id: UUID) -> int:
 
     Never raises for Redis being away: the rows stay queued, and the sweep comes back to them.
     """
-    # Who queues a row after this look dispatches it after its own commit, so the lock can wait
-    # until there is something to admit.
-    if not _queued(organization_id).exists():
-        return 0
     try:
         return _walk(organization_id)
     except PermitsLost:
@@ -175,3 +171,15 @@ def send_back(execution_id: UUID, epoch: int) -> None:
 def dispatch_on_commit(organization_id: UUID) -> None:
     """Dispatch after the transaction; a failure there never fails what was committed."""
     transaction.on_commit(partial(dispatch, organization_id), robust=True)
+
+
+def dispatch_next_on_commit(organization_id: UUID) -> None:
+    """The same after a permit was given back, for which mostly nobody waits."""
+    transaction.on_commit(partial(_dispatch_next, organization_id), robust=True)
+
+
+def _dispatch_next(organization_id: UUID) -> None:
+    # Who queues a row after this look dispatches it after its own commit, so the queue's lock is
+    # for those who find something.
+    if _queued(organization_id).exists():
+        dispatch(organization_id)

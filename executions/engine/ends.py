@@ -20,7 +20,7 @@ from executions import states, stream
 from executions.engine import claim as claims
 from executions.engine import permits
 from executions.engine.claim import Batch, Claim
-from executions.engine.dispatch import dispatch_on_commit
+from executions.engine.dispatch import dispatch_next_on_commit
 from executions.errors import Superseded
 from executions.models import TERMINAL, Condition, Execution, PauseReason, Status
 from executions.states import ClockTimestamp
@@ -132,7 +132,7 @@ def announce(execution: Execution, member: str, event: str, *, by: Actor = SYSTE
     stream.publish_on_commit(execution)
     if member:
         transaction.on_commit(partial(permits.give_back, execution, member), robust=True)
-    dispatch_on_commit(execution.organization_id)
+    dispatch_next_on_commit(execution.organization_id)
 
 
 def record(execution: Execution, event: str, *, by: Actor, **facts: Any) -> None:

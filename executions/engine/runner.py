@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
@@ -54,6 +54,9 @@ from executions.stream import publish
 from executions.worktrees import WorktreeError
 
 logger = logging.getLogger(__name__)
+
+# A model that answers within it (a scripted one) costs no change of database connections.
+AT_ONCE_SECONDS = 0.002
 
 
 class Left(Exception):
@@ -147,11 +150,12 @@ class Run:
 
     def _reply_to(self, fact: AskModel) -> Reply:
         model = open_model(self.spec.model, self.spec.model_settings)
-        connection.close()
         with Tokens(self.claim.id, fact.request.turn) as tokens:
             call = portal.submit(model.reply(fact.request, tokens.on_delta))
             self.control.attach(call)
             call.add_done_callback(tokens.end)
+            if wait([call], AT_ONCE_SECONDS).not_done:
+                connection.close()
             try:
                 tokens.publish_until_end()
                 return call.result()

@@ -35,6 +35,7 @@ class Entry(Keyed):
 
     class Meta:
         ordering = ["position"]
+        verbose_name_plural = "entries"
         constraints = [
             models.UniqueConstraint(
                 fields=["execution", "position"], name="entries_of_an_execution_are_a_line"

@@ -316,7 +316,7 @@ def test_a_list_costs_the_same_however_long_it_is(api: APIClient, agent: Agent) 
     costs = []
     for count in (1, 9):
         for _ in range(count):
-            a_run(agent)
+            paused(a_run(agent))
         api.get(LIST)
         with CaptureQueriesContext(
             connection,
