@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
-from agents.errors import AgentNotFound
+from agents.errors import AgentAlreadyRunning, AgentNotFound
 from agents.live import hold
 from agents.models import Agent, LiveWork
 from agents.runtime.facts import Message, Role
@@ -25,7 +25,14 @@ from executions import configuration, states, stream
 from executions.configuration import Wish
 from executions.engine import ends
 from executions.engine.dispatch import dispatch_on_commit
-from executions.errors import AgentPaused, ExecutionState, QueueFull, TaskBusy, WorkGone
+from executions.errors import (
+    AgentPaused,
+    ExecutionState,
+    LimitExceeded,
+    QueueFull,
+    TaskBusy,
+    WorkGone,
+)
 from executions.models import (
     TERMINAL,
     Condition,
@@ -72,14 +79,44 @@ def _hold(agent: Agent, wish: Wish) -> Agent:
             _keep_room(Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk))
         if wish.task is not None:
             hold(wish.task)
-        held = hold(agent)
+        held = hold(agent) if wish.may_queue else _with_free_slot(agent, wish.board)
     except Agent.DoesNotExist as error:
         raise AgentNotFound from error
     except (Board.DoesNotExist, Task.DoesNotExist) as error:
         raise WorkGone from error
-    if held.is_paused and not wish.may_queue:
-        raise AgentPaused
     return held
+
+
+def _with_free_slot(agent: Agent, board: Board | None) -> Agent:
+    """The agent, locked so that starts come one by one, where a run of it need not queue.
+
+    Raises `AgentPaused`, `AgentAlreadyRunning` (at its own limit) and `LimitExceeded` (at the
+    limit of its board or organization).
+    """
+    held = (
+        Agent.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("organization")
+        .get(pk=agent.pk)
+    )
+    if held.is_paused:
+        raise AgentPaused
+    live = Execution.objects.filter(status__in=[Status.QUEUED, Status.RUNNING, Status.CANCELLING])
+    mine = live.filter(agent=held)
+    if _is_full(mine, held.max_concurrency):
+        at_work = mine.values_list("pk", "task_id").first() or (None, None)
+        raise AgentAlreadyRunning(
+            current_execution_id=str(at_work[0]), current_task_id=at_work[1] and str(at_work[1])
+        )
+    if board is not None and _is_full(live.filter(board=board), board.max_concurrent):
+        raise LimitExceeded(scope="board", limit=board.max_concurrent)
+    organization = held.organization
+    if _is_full(live.filter(organization=organization), organization.max_concurrent):
+        raise LimitExceeded(scope="organization", limit=organization.max_concurrent)
+    return held
+
+
+def _is_full(live: QuerySet[Execution], limit: int | None) -> bool:
+    return limit is not None and live.count() >= limit
 
 
 def _keep_room(board: Board) -> None:
@@ -283,5 +320,7 @@ def _locked(execution: Execution) -> Execution:
 
 def _not_paused(execution: Execution) -> ExecutionState:
     return ExecutionState(
-        f"The execution is {execution.status}.", status=str(execution.status), allowed=["paused"]
+        f"The execution is {execution.status}.",
+        execution_status=str(execution.status),
+        allowed=["paused"],
     )

@@ -21,6 +21,14 @@ class QueueFull(Refusal):
     retryable = True
 
 
+class LimitExceeded(Refusal):
+    """No slot is free, and the caller asked not to queue."""
+
+    code = "CONCURRENCY_LIMIT_EXCEEDED"
+    status_code = 429
+    retryable = True
+
+
 class TaskBusy(Refusal):
     """The task has a live execution."""
 

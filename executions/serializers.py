@@ -214,7 +214,7 @@ class ResultSerializer(Nested):
     """What came of an execution that was waited for."""
 
     exec_id = serializers.UUIDField()
-    output = serializers.JSONField(allow_null=True)
+    output = serializers.JSONField(help_text="Null where there is none.")
     status = serializers.ChoiceField(choices=Status.choices)
     usage = UsageSerializer()
     failure = FailureSerializer(required=False)

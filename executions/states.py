@@ -110,7 +110,8 @@ def refusal(execution: Execution, to: Status) -> ExecutionState:
     execution.refresh_from_db(fields=["status"])
     return ExecutionState(
         f"The execution is {execution.status}.",
-        status=str(execution.status),
+        # Of a problem, `status` is that of HTTP (RFC 9457).
+        execution_status=str(execution.status),
         allowed=sorted(str(status) for status in MOVES[to]),
     )
 

@@ -17,6 +17,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
     parent_id = serializers.UUIDField(allow_null=True)
     type = serializers.ChoiceField(choices=EntryType.choices)
     content = serializers.DictField()
+    usage = serializers.DictField(allow_null=True)
 
     class Meta:
         model = Entry

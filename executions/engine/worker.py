@@ -11,6 +11,7 @@ from typing import Any
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from executions.engine.keeper import Keeper
+from executions.engine.slots import WakeWhenFree
 from executions.engine.sweep import sweep
 
 _lock = threading.Lock()
@@ -46,6 +47,7 @@ def _start(sender: Any = None, **_: Any) -> None:
     # 1.5 s of this interpreter: better before the first lease than in the middle of one.
     importlib.import_module("agents.runtime.pydantic_models")
     queues = sorted(str(name) for name in sender.app.amqp.queues.consume_from)
+    sender.app.steps["consumer"].add(WakeWhenFree)
     start(queues=queues, concurrency=sender.concurrency or 1)
 
 

@@ -178,6 +178,12 @@ class Execution(Keyed):
                 condition=Q(admitted_epoch__isnull=False),
                 name="execution_admitted",
             ),
+            # Serves the list of what failed, by how.
+            models.Index(
+                fields=["organization", "failure_code", "-id"],
+                condition=Q(status=Status.FAILED),
+                name="execution_failures",
+            ),
             # Each serves one list, newest first.
             models.Index(fields=["organization", "-id"], name="execution_list"),
             models.Index(fields=["organization", "status", "-id"], name="execution_by_status"),

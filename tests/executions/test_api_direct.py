@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from rest_framework.test import APIClient
 
@@ -9,7 +11,7 @@ from agents.activity import SYSTEM
 from agents.models import Agent, Organization
 from executions import actions
 from executions.models import Execution, Status
-from tests.executions.asking import refused, url
+from tests.executions.asking import conforms, refused, url
 from tests.executions.carrying import (
     a_worker,
     carrying_on,
@@ -121,6 +123,16 @@ def test_a_synchronous_start_answers_with_the_output(api: APIClient, agent: Agen
             ],
         },
     }
+
+
+@pytest.mark.parametrize("step", [complete, fail, pause])
+def test_what_a_synchronous_start_answers_is_as_the_schema_says(
+    api: APIClient, agent: Agent, step: Any
+) -> None:
+    a_worker()
+    with carrying_on(step):
+        answer = api.post(url(agent), {"prompt": "Do it.", "timeout": 20})
+    conforms(api.get("/api/v0/schema/", {"format": "json"}).json(), "Result", answer.json())
 
 
 def test_what_does_not_end_in_time_is_408_and_goes_on(api: APIClient, agent: Agent) -> None:

@@ -169,3 +169,20 @@ def test_a_synchronous_start_without_a_live_worker_is_503(api: APIClient, agent:
     assert problem["worker_queue"] == "executions"
     assert int(answer.headers["Retry-After"]) > 0
     assert not Execution.objects.exists()
+
+
+def test_a_start_that_may_not_queue_is_refused_where_no_slot_is_free(
+    api: APIClient, agent: Agent
+) -> None:
+    Agent.objects.filter(pk=agent.pk).update(max_concurrency=1)
+    url = f"/api/v0/agents/{agent.pk}/executions/async"
+    first = api.post(url, {"prompt": "one", "queue": False}, format="json")
+    assert first.status_code == 202
+    second = api.post(url, {"prompt": "two", "queue": False}, format="json")
+    assert (second.status_code, second.json()["code"]) == (409, "AGENT_ALREADY_RUNNING")
+    assert second.json()["current_execution_id"] == first.json()["exec_id"]
+    Organization.objects.filter(pk=agent.organization_id).update(max_concurrent=1)
+    Agent.objects.filter(pk=agent.pk).update(max_concurrency=None)
+    third = api.post(url, {"prompt": "three", "queue": False}, format="json")
+    assert (third.status_code, third.json()["code"]) == (429, "CONCURRENCY_LIMIT_EXCEEDED")
+    assert api.post(url, {"prompt": "four"}, format="json").status_code == 202

@@ -113,7 +113,7 @@ class Life(RuleBasedStateMachine):
             facts = refusal.facts
         else:
             return
-        assert facts["status"] not in facts["allowed"]
+        assert facts["execution_status"] not in facts["allowed"]
 
     @rule(run=runs)
     def lose_the_worker(self, run: Execution) -> None:
