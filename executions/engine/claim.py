@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from executions import prepared
 from executions.errors import Superseded
 from executions.models import CallStatus, Execution, Status
 
@@ -207,7 +207,7 @@ def commit(
         "checkpoint": uuid7(),
         "is_relaxed": is_relaxed,
     }
-    row = _one(_COMMIT, parameters)
+    row = prepared.first(_COMMIT, parameters)
     if row is None:
         raise Superseded
     return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4])
@@ -231,17 +231,10 @@ def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[s
         "event_facts": Jsonb(dict(facts)),
         "is_relaxed": may_repeat,
     }
-    row = _one(_START_CALL, parameters)
+    row = prepared.first(_START_CALL, parameters)
     if row is None:
         raise Superseded
     return int(row[0])
-
-
-def _one(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        row: tuple[Any, ...] | None = cursor.fetchone()
-    return row
 
 
 def _fence(claim: Claim) -> dict[str, Any]:

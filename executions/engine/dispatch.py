@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -15,28 +16,69 @@ import kombu.exceptions
 import redis
 from celery import current_app
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
 
-from executions import durability, locks, semaphore
+from executions import durability, locks, prepared, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
 from executions.semaphore import Decision, PermitsLost, Request
-from executions.states import ClockTimestamp
 
 logger = logging.getLogger(__name__)
 
 BATCH = 25
 # One walk looks past so many blocked agents and boards; the sweep goes on from there.
 MAX_BATCHES = 20
-# Of four wide rows, with their JSON, a walk needs little.
-_NEEDED = (
-    "epoch",
-    "blocked_by",
-    "worker_queue",
-    "organization__max_concurrent",
-    "board__max_concurrent",
-    "agent__max_concurrency",
-)
+
+# One dispatcher at a time walks an organization's queue (see `locks.admit`); the rows that it
+# skips are being moved by someone else.
+_CANDIDATES = """
+SELECT e.id, e.epoch, e.worker_queue, e.blocked_by, e.organization_id, e.board_id, e.agent_id,
+       o.max_concurrent, b.max_concurrent, a.max_concurrency
+FROM executions_execution AS e
+JOIN agents_organization AS o ON o.id = e.organization_id
+LEFT JOIN boards_board AS b ON b.id = e.board_id
+LEFT JOIN agents_agent AS a ON a.id = e.agent_id
+WHERE e.organization_id = %(organization)s AND e.status = 'queued' AND e.admitted_epoch IS NULL
+  AND (b.id IS NULL OR NOT (b.is_paused OR b.id = ANY(%(full_boards)s)))
+  AND (a.id IS NULL OR NOT (a.is_paused OR a.id = ANY(%(full_agents)s)))
+ORDER BY e.rank, e.id
+LIMIT %(batch)s
+FOR NO KEY UPDATE OF e SKIP LOCKED
+"""
+_ADMIT = """
+UPDATE executions_execution SET
+  admitted_epoch = epoch, admitted_at = clock_timestamp(), sent_at = clock_timestamp(),
+  blocked_by = ''
+WHERE id = ANY(%(granted)s)
+RETURNING id
+"""
+_ANY_QUEUED = """
+SELECT FROM executions_execution
+WHERE organization_id = %(organization)s AND status = 'queued' AND admitted_epoch IS NULL
+LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a walk needs of a queued execution: of its wide row little, and its scopes' limits."""
+
+    id: UUID
+    epoch: int
+    worker_queue: str
+    blocked_by: str
+    organization_id: UUID
+    board_id: UUID | None
+    agent_id: UUID | None
+    organization_limit: int | None
+    board_limit: int | None
+    agent_limit: int | None
+
+    @property
+    def request(self) -> Request:
+        """Its wish for a permit."""
+        limits = (self.organization_limit, self.board_limit, self.agent_limit)
+        ids = (self.organization_id, self.board_id, self.agent_id)
+        return Request(f"{self.id}:{self.epoch}", permits.scopes(ids, limits))
 
 
 def dispatch(organization_id: UUID) -> int:
@@ -76,7 +118,7 @@ class _Blocked:
         self.boards: set[UUID] = set()
         self.agents: set[UUID] = set()
 
-    def note(self, execution: Execution, scope: str) -> None:
+    def note(self, execution: Candidate, scope: str) -> None:
         if scope == "organization":
             self.everything = True
         elif scope == "board" and execution.board_id is not None:
@@ -84,12 +126,9 @@ class _Blocked:
         elif execution.agent_id is not None:
             self.agents.add(execution.agent_id)
 
-    def exclusion(self) -> Q:
-        return Q(board_id__in=self.boards) | Q(agent_id__in=self.agents)
-
 
 class _Batch:
-    def __init__(self, sent: list[Execution], *, is_full: bool) -> None:
+    def __init__(self, sent: list[Candidate], *, is_full: bool) -> None:
         self.sent = sent
         self.is_full = is_full
 
@@ -99,37 +138,24 @@ def _admit_batch(organization_id: UUID, blocked: _Blocked) -> _Batch:
         durability.relax()
         locks.admit(organization_id)
         candidates = _candidates(organization_id, blocked)
-        requests = [
-            Request(f"{candidate.id}:{candidate.epoch}", permits.scopes(candidate))
-            for candidate in candidates
-        ]
-        decisions = semaphore.acquire(requests)
+        decisions = semaphore.acquire([candidate.request for candidate in candidates])
         granted = _note(candidates, decisions, blocked)
     return _Batch(granted, is_full=len(candidates) == BATCH)
 
 
-def _candidates(organization_id: UUID, blocked: _Blocked) -> list[Execution]:
-    return list(
-        _queued(organization_id)
-        .exclude(blocked.exclusion())
-        .exclude(Q(agent__is_paused=True) | Q(board__is_paused=True))
-        .select_related("organization", "board", "agent")
-        .only(*_NEEDED)
-        .select_for_update(skip_locked=True, of=("self",), no_key=True)
-        .order_by("rank", "id")[:BATCH]
-    )
-
-
-def _queued(organization_id: UUID) -> QuerySet[Execution]:
-    """What waits for a permit."""
-    return Execution.objects.filter(
-        organization_id=organization_id, status=Status.QUEUED, admitted_epoch=None
-    )
+def _candidates(organization_id: UUID, blocked: _Blocked) -> list[Candidate]:
+    looked_for = {
+        "organization": organization_id,
+        "full_boards": list(blocked.boards),
+        "full_agents": list(blocked.agents),
+        "batch": BATCH,
+    }
+    return [Candidate(*row) for row in prepared.rows(_CANDIDATES, looked_for)]
 
 
 def _note(
-    candidates: Sequence[Execution], decisions: Sequence[Decision], blocked: _Blocked
-) -> list[Execution]:
+    candidates: Sequence[Candidate], decisions: Sequence[Decision], blocked: _Blocked
+) -> list[Candidate]:
     """Write down who was admitted and what blocks the others; returns the admitted."""
     granted = []
     for execution, decision in zip(candidates, decisions, strict=True):
@@ -138,16 +164,13 @@ def _note(
             continue
         blocked.note(execution, decision.scope)
         if execution.blocked_by != decision.scope:
-            Execution.objects.filter(pk=execution.pk).update(blocked_by=decision.scope)
+            Execution.objects.filter(pk=execution.id).update(blocked_by=decision.scope)
     if granted:
-        now = ClockTimestamp()
-        Execution.objects.filter(pk__in=[execution.pk for execution in granted]).update(
-            admitted_epoch=F("epoch"), admitted_at=now, sent_at=now, blocked_by=""
-        )
+        prepared.rows(_ADMIT, {"granted": [candidate.id for candidate in granted]})
     return granted
 
 
-def send(execution: Execution) -> None:
+def send(execution: Execution | Candidate) -> None:
     """Send the hint that wakes a worker; a failure is logged, and the sweep sends again."""
     try:
         current_app.send_task(
@@ -181,5 +204,5 @@ def dispatch_next_on_commit(organization_id: UUID) -> None:
 def _dispatch_next(organization_id: UUID) -> None:
     # Who queues a row after this look dispatches it after its own commit, so the queue's lock is
     # for those who find something.
-    if _queued(organization_id).exists():
+    if prepared.rows(_ANY_QUEUED, {"organization": organization_id}):
         dispatch(organization_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import redis
 from django.db import transaction
@@ -15,21 +16,20 @@ from executions.semaphore import Scope
 logger = logging.getLogger(__name__)
 
 
-def scopes(execution: Execution) -> tuple[Scope, ...]:
-    """The scopes of an execution with their limits; needs its organization, board and agent."""
-    found = [
-        Scope("organization", str(execution.organization_id), execution.organization.max_concurrent)
-    ]
-    if execution.board is not None:
-        found.append(Scope("board", str(execution.board_id), execution.board.max_concurrent))
-    if execution.agent is not None:
-        found.append(Scope("agent", str(execution.agent_id), execution.agent.max_concurrency))
-    return tuple(found)
+_NAMES = ("organization", "board", "agent")
 
 
-def _unlimited(row: tuple[object, object, object]) -> tuple[Scope, ...]:
-    names = ("organization", "board", "agent")
-    return tuple(Scope(n, str(i)) for n, i in zip(names, row, strict=True) if i is not None)
+def scopes(ids: Sequence[object], limits: Sequence[int | None]) -> tuple[Scope, ...]:
+    """The scopes of an organization, a board and an agent, in this order; None is left out."""
+    return tuple(
+        Scope(name, str(id_), limit)
+        for name, id_, limit in zip(_NAMES, ids, limits, strict=True)
+        if id_ is not None
+    )
+
+
+def _unlimited(ids: Sequence[object]) -> tuple[Scope, ...]:
+    return scopes(ids, (None, None, None))
 
 
 def give_back(execution: Execution, member: str) -> None:

@@ -72,7 +72,7 @@ class Run:
         self.spec = replace(RunSpec.from_json(row.spec), max_turns=row.max_turns)
         self.usage: dict[str, Any] = row.usage or {}
         self.toolbox = Toolbox(TOOLS.values(), self.spec.tools)
-        self.ledger = Ledger(row.id)
+        self.ledger = Ledger(row)
         messages, self.line = transcripts.load(row)
         self.transcript = Transcript(messages, turn=row.turn)
         self.files = Files(claim, control, self.spec)

@@ -10,7 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from agents.runtime.facts import Outcome, ToolRequest, ToolResult
-from executions.models import CallStatus, ToolCall
+from executions.models import CallStatus, Execution, ToolCall
 
 _UNKNOWN = (
     "This call was interrupted when its worker was lost, and its outcome is unknown: it may have "
@@ -42,14 +42,17 @@ def prepared(request: ToolRequest, n: int) -> dict[str, Any]:
 class Ledger:
     """The open calls of a run: which row is which, and what a lost claim left of them."""
 
-    def __init__(self, execution_id: UUID) -> None:
+    def __init__(self, execution: Execution) -> None:
+        self._rows: dict[str, tuple[UUID, str]] = {}
+        if execution.turn:  # Before the first reply there are none.
+            self._read(execution.id)
+
+    def _read(self, execution_id: UUID) -> None:
         open_ = ToolCall.objects.filter(
             execution_id=execution_id, status__in=[CallStatus.PREPARED, CallStatus.RUNNING]
         )
-        self._rows = {
-            call_id: (id_, status)
-            for call_id, id_, status in open_.values_list("call_id", "id", "status")
-        }
+        for call_id, id_, status in open_.values_list("call_id", "id", "status"):
+            self._rows[call_id] = (id_, status)
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Remember calls that were committed as prepared."""
