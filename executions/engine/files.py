@@ -33,10 +33,10 @@ class Files:
     def workspace_for(self, tool: Tool | None) -> Workspace:
         """Where this tool works now. Raises `worktrees.WorktreeError` when it cannot be had.
 
-        A tool that says that it `uses_files` not, or a call that will be refused (None), gets a
-        place that does not exist: making a checkout takes git a tenth of a second.
+        A tool that uses no files, or a call that will be refused (None), gets a place that does
+        not exist: making a checkout takes git a tenth of a second.
         """
-        if tool is None or not getattr(tool, "uses_files", True):
+        if tool is None or not tool.uses_files:
             return self._workspace(_NOWHERE)
         checkout = self._opened()
         return self._workspace(checkout.directory, readable=_history(checkout.git_dir))

@@ -37,6 +37,7 @@ class Read:
         required=["path"],
     )
     repeatable = True
+    uses_files = True
     changes_files = False
 
     def run(self, arguments: Mapping[str, Any], workspace: Workspace) -> str:
@@ -60,6 +61,7 @@ class Write:
         {"path": _PATH, "content": {"type": "string"}}, required=["path", "content"]
     )
     repeatable = True
+    uses_files = True
     changes_files = True
 
     def run(self, arguments: Mapping[str, Any], workspace: Workspace) -> str:
@@ -88,6 +90,7 @@ class Edit:
         required=["path", "old_string", "new_string"],
     )
     repeatable = False
+    uses_files = True
     changes_files = True
 
     def run(self, arguments: Mapping[str, Any], workspace: Workspace) -> str:

@@ -80,8 +80,8 @@ class Tool(Protocol):
     """One thing that a model can do.
 
     `parameters` is a JSON Schema of type object with `additionalProperties: false`. `repeatable`
-    says that a call whose outcome is unknown may simply be made again; `changes_files` that it
-    may leave the worktree different.
+    says that a call whose outcome is unknown may simply be made again; `uses_files` that it needs
+    the worktree at all, and `changes_files` that it may leave it different.
     """
 
     @property
@@ -92,6 +92,8 @@ class Tool(Protocol):
     def parameters(self) -> Mapping[str, Any]: ...
     @property
     def repeatable(self) -> bool: ...
+    @property
+    def uses_files(self) -> bool: ...
     @property
     def changes_files(self) -> bool: ...
 

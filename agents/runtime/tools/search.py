@@ -45,6 +45,7 @@ class Glob:
         required=["pattern"],
     )
     repeatable = True
+    uses_files = True
     changes_files = False
 
     def run(self, arguments: Mapping[str, Any], workspace: Workspace) -> str:
@@ -85,6 +86,7 @@ class Grep:
         required=["pattern"],
     )
     repeatable = True
+    uses_files = True
     changes_files = False
 
     def run(self, arguments: Mapping[str, Any], workspace: Workspace) -> str:

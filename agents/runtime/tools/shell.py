@@ -51,6 +51,7 @@ class Bash:
         required=["command"],
     )
     repeatable = False
+    uses_files = True
     changes_files = True
 
     def __init__(self, choose: Callable[[], Confinement] = confinement) -> None:

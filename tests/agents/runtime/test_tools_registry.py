@@ -31,6 +31,7 @@ class Echo:
         {"text": {"type": "string"}, "times": {"type": "integer", "minimum": 1}}, required=["text"]
     )
     repeatable = True
+    uses_files = True
     changes_files = False
 
     def __init__(self, name: str = "Echo", raises: Exception | None = None) -> None:
