@@ -3,7 +3,6 @@
 A commit is one SQL statement. Its first part updates the execution where (epoch, claim, status)
 still fit and hands out the numbers; all other parts insert from what that part returns. When the
 claim is gone it returns no row and nothing was written. One statement is also one round trip.
-`durability` says which commits wait for the disk.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ WITH claimed AS (
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
 )
-SELECT claimed.* FROM claimed, set_config('synchronous_commit', 'off', true)
+SELECT * FROM claimed
 """
 
 _COMMIT = """
@@ -82,8 +81,7 @@ WITH fence AS (
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
 )
-SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard,
-       CASE WHEN %(is_relaxed)s THEN set_config('synchronous_commit', 'off', true) END
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard
 FROM fence
 """
 
@@ -103,8 +101,7 @@ WITH fence AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
   SELECT %(event)s, id, event_seq, 'tool.started', %(event_facts)s, clock_timestamp() FROM fence
 )
-SELECT event_seq, CASE WHEN %(is_relaxed)s THEN set_config('synchronous_commit', 'off', true) END
-FROM fence
+SELECT event_seq FROM fence
 """
 
 
@@ -179,13 +176,10 @@ def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
     return Claim(rows[0], claim_id, rows[0].epoch) if rows else None
 
 
-def commit(
-    claim: Claim, batch: Batch, *, while_cancelling: bool = False, is_relaxed: bool = False
-) -> Boundary:
+def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Boundary:
     """Write the batch while the claim holds, or raise `Superseded` and write nothing.
 
     `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end.
-    `is_relaxed` is for what can be done again, see `durability`.
     """
     settled, status, output = batch.settled or (None, None, None)
     statuses = [Status.RUNNING, Status.CANCELLING] if while_cancelling else [Status.RUNNING]
@@ -205,7 +199,6 @@ def commit(
         "tree": batch.tree,
         "checkpoint_count": int(batch.is_boundary),
         "checkpoint": uuid7(),
-        "is_relaxed": is_relaxed,
     }
     row = prepared.first(_COMMIT, parameters)
     if row is None:
@@ -219,8 +212,7 @@ def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[s
     Returns the event's seq.
 
     A call that this or another claim has started already may start again only where the tool
-    allows a repeat, and then the commit is relaxed. Raises `Superseded` when the claim is gone or
-    the run is to be cancelled.
+    allows a repeat. Raises `Superseded` when the claim is gone or the run is to be cancelled.
     """
     startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
     parameters: dict[str, Any] = {
@@ -229,7 +221,6 @@ def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[s
         "startable": [str(status) for status in startable],
         "event": uuid7(),
         "event_facts": Jsonb(dict(facts)),
-        "is_relaxed": may_repeat,
     }
     row = prepared.first(_START_CALL, parameters)
     if row is None:

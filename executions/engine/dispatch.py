@@ -17,7 +17,7 @@ import redis
 from celery import current_app
 from django.db import transaction
 
-from executions import durability, locks, prepared, semaphore
+from executions import locks, prepared, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
 from executions.semaphore import Decision, PermitsLost, Request
@@ -135,7 +135,6 @@ class _Batch:
 
 def _admit_batch(organization_id: UUID, blocked: _Blocked) -> _Batch:
     with transaction.atomic():
-        durability.relax()
         locks.admit(organization_id)
         candidates = _candidates(organization_id, blocked)
         decisions = semaphore.acquire([candidate.request for candidate in candidates])

@@ -199,12 +199,13 @@ class Run:
         )
         if fact.last:
             self._end_turn()
-        self._commit(while_cancelling=True, is_relaxed=self._may_repeat(fact.request))
+        self._commit(while_cancelling=True)
         return result
 
     def _result_of(self, request: ToolRequest) -> tuple[ToolResult, str | None]:
         """What came of a call and the commit of the files after it, if it may have changed any."""
-        tool, may_repeat = self.toolbox.tool(request.name), self._may_repeat(request)
+        tool = self.toolbox.tool(request.name)
+        may_repeat = tool is not None and tool.repeatable
         if self.ledger.was_left_running(request) and not may_repeat:
             return unknown(request), None
         starts = tool is not None and self.toolbox.is_allowed(request.name)
@@ -224,10 +225,6 @@ class Run:
             return result, None
         self.control.check_lease()
         return result, self.files.keep(self.transcript.turn)
-
-    def _may_repeat(self, request: ToolRequest) -> bool:
-        tool = self.toolbox.tool(request.name)
-        return tool is not None and tool.repeatable
 
     def _end_turn(self) -> None:
         self.batch.is_boundary = True
@@ -252,13 +249,12 @@ class Run:
                 "agent.turn_warning", turn=self.transcript.turn, max_turns=self.spec.max_turns
             )
 
-    def _commit(self, *, while_cancelling: bool = False, is_relaxed: bool = False) -> None:
+    def _commit(self, *, while_cancelling: bool = False) -> None:
         sent_at = time.monotonic()
         self.asked = claims.commit(
             self.claim,
             self._spent_batch(),
             while_cancelling=while_cancelling,
-            is_relaxed=is_relaxed,
         )
         self.control.renewed(sent_at)
         self.batch = Batch()

@@ -1,0 +1,1 @@
+"""Measurements: what a durable run costs, beside what it could cost at least."""

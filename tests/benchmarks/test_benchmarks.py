@@ -1,0 +1,49 @@
+"""The benchmarks run, and find every figure that they promise."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import ROOT
+
+_AIMS = {"durable run / bare, p50", "durable run / plain commits"}
+_WAITING_AIMS = {"makespan / ideal", "memory"}
+
+
+def measured(folder: Path, *parts: str) -> Any:
+    file = folder / "figures.json"
+    # They have services of their own, whatever this test run has.
+    given = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    options = ["--tiny", "--concurrency", "4", "--json", str(file), "--parts", *parts]
+    subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", *options], cwd=ROOT, env=given, check=True
+    )
+    return json.loads(file.read_text())
+
+
+def aims(found: Any) -> set[str]:
+    return {figure["name"] for figure in found["figures"] if figure["aim"] is not None}
+
+
+def test_runs_are_measured_beside_bare_tasks_and_taken_apart(tmp_path: Path) -> None:
+    found = measured(tmp_path, "one", "many", "breakdown")
+    assert aims(found) == _AIMS
+    assert all(figure["value"] > 0 for figure in found["figures"])
+    steps = {step["name"] for step in found["steps"]["Write"]}
+    assert {"worker: claim", "worker: commit of the end", "worker: files: keep"} <= steps
+
+
+@pytest.mark.bench
+def test_runs_that_wait_for_a_model_are_measured(tmp_path: Path) -> None:
+    found = measured(tmp_path, "waiting")
+    assert aims(found) == _WAITING_AIMS
+    spans = {each["part"]: each["value"] for each in found["figures"] if each["name"] == "makespan"}
+    assert spans.keys() == {"3 scripted", "3 over HTTP"}
+    assert all(seconds >= 3 for seconds in spans.values())
