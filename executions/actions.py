@@ -6,7 +6,7 @@ Each is one transaction with its event and its line of activity; a worker's own 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -27,6 +27,7 @@ from executions.engine import ends
 from executions.engine.dispatch import dispatch_on_commit
 from executions.errors import (
     AgentPaused,
+    BoardPaused,
     ExecutionState,
     LimitExceeded,
     QueueFull,
@@ -100,6 +101,8 @@ def _with_free_slot(agent: Agent, board: Board | None) -> Agent:
     )
     if held.is_paused:
         raise AgentPaused
+    if board is not None and board.is_paused:
+        raise BoardPaused
     live = Execution.objects.filter(status__in=[Status.QUEUED, Status.RUNNING, Status.CANCELLING])
     mine = live.filter(agent=held)
     if _is_full(mine, held.max_concurrency):
@@ -274,6 +277,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         )
         if not moved:
             raise _not_paused(execution)
+        _shift_deadline(execution, now)
         if feedback:
             _inject(execution, feedback)
         ends.record(execution, "execution.resumed", by=by)
@@ -295,6 +299,16 @@ def extend(execution: Execution, *, turns: int, by: Actor) -> Execution:
             resume(execution, by=by)
             execution.refresh_from_db()
     return execution
+
+
+def _shift_deadline(execution: Execution, now: datetime) -> None:
+    """A deadline stands still while its execution is paused."""
+    paused = Event.objects.filter(execution=execution, type="execution.paused")
+    paused_at = paused.order_by("-seq").values_list("created_at", flat=True).first()
+    if execution.deadline_at is None or paused_at is None:
+        return
+    execution.deadline_at += now - paused_at
+    Execution.objects.filter(pk=execution.pk).update(deadline_at=execution.deadline_at)
 
 
 def _inject(execution: Execution, text: str) -> None:

@@ -79,6 +79,12 @@ class RequestTimeout(Refusal):
     retryable = True
 
 
+class BoardPaused(Refusal):
+    """The board is paused; resume it first."""
+
+    code = "BOARD_PAUSED"
+
+
 class AgentPaused(Refusal):
     """The agent is paused; resume it first."""
 

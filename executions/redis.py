@@ -22,8 +22,8 @@ def client() -> redis.Redis:
     """The shared client: bounded waits, because a hint may be late but must never hang."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=5,
-        socket_connect_timeout=3,
+        socket_timeout=2,
+        socket_connect_timeout=2,
         health_check_interval=15,
         decode_responses=True,
     )

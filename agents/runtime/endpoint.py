@@ -20,6 +20,7 @@ PROVIDERS = ("openai", "openai-responses", "openai-compatible", "anthropic", "sc
 # An agent's settings name the variable and the address, so a freely chosen name could send any
 # secret of the server's environment to any host.
 _KEY_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
+_OWN_HOSTS = ("api.openai.com", "api.anthropic.com", "localhost", "127.0.0.1", "::1")
 _NO_KEY = "no-key-needed"
 
 Protocol = Literal["chat", "responses", "anthropic"]
@@ -49,6 +50,8 @@ def endpoint_of(provider: str, settings: ModelSettings, environ: Mapping[str, st
 
     Raises ModelError when the key or a needed base URL is missing, naming the variable.
     """
+    if settings.base_url and (settings.api_key_env or provider != "openai-compatible"):
+        _check_trusted(settings.base_url, environ)
     if provider == "anthropic":
         base_url = settings.base_url or environ.get("ANTHROPIC_BASE_URL", "")
         key = _key(settings.api_key_env or "ANTHROPIC_API_KEY", environ)
@@ -61,6 +64,22 @@ def endpoint_of(provider: str, settings: ModelSettings, environ: Mapping[str, st
     # Servers that imitate OpenAI speak chat completions; the newer protocol only some of them.
     responses = own or provider == "openai-responses"
     return Endpoint("responses" if responses else "chat", base_url, key, settings.timeout, own=own)
+
+
+def _check_trusted(base_url: str, environ: Mapping[str, str]) -> None:
+    """Raise `ModelError` unless the server's keys may be sent there.
+
+    An agent's settings are written by its organization; the keys belong to the server.
+    """
+    named = environ.get("SIGNALBOX_MODEL_URLS", "").split(",")
+    known = {url.strip().rstrip("/") for url in named}
+    if urlsplit(base_url).hostname in _OWN_HOSTS or base_url.rstrip("/") in known:
+        return
+    raise ModelError(
+        MODEL_ERROR,
+        f"No key is sent to {base_url}: it is not among SIGNALBOX_MODEL_URLS. Use "
+        "openai-compatible without a key, or have the operator of the server add it.",
+    )
 
 
 def _compatible(base_url: str, settings: ModelSettings, environ: Mapping[str, str]) -> Endpoint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -95,7 +96,7 @@ def react(
             ended = yield from _conclude(spec, transcript)
             if ended:
                 return
-        note = warning(spec, transcript.turn)
+        note = warning(transcript.turn, spent.max_turns)
         if note and transcript.messages[-1].role is not Role.USER:
             transcript.add(Message(Role.USER, note))
             yield Inject(note, TURN_WARNING)
@@ -107,7 +108,7 @@ def react(
         reply = yield AskModel(_request(spec, transcript, tools))
         assert isinstance(reply, Reply)
         transcript.add(reply.as_message())
-        spent = Spent(transcript.turn, spent.usage + reply.usage, spent.seconds)
+        spent = replace(spent, turns=transcript.turn, usage=spent.usage + reply.usage)
         if reply.tool_requests:
             yield from _run_open_requests(transcript)
             told = yield TurnEnded(transcript.turn)
@@ -120,9 +121,31 @@ def _request(
     return ModelRequest(
         turn=transcript.turn,
         system=spec.soul,
-        messages=tuple(transcript.messages),
+        messages=in_order(transcript.messages),
         tools=tuple(tools),
     )
+
+
+def in_order(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with results right behind their calls, as every provider demands.
+
+    What a person said in the middle of a turn comes after the turn's last result.
+    """
+    ordered: list[Message] = []
+    held: list[Message] = []
+    missing: set[str] = set()
+    for message in messages:
+        if message.role is Role.USER and missing:
+            held.append(message)
+            continue
+        ordered.append(message)
+        if message.role is Role.ASSISTANT:
+            missing = {request.call_id for request in message.tool_requests}
+        missing.discard(message.call_id)
+        if not missing:
+            ordered += held
+            held = []
+    return (*ordered, *held)
 
 
 def _run_open_requests(transcript: Transcript) -> Run:

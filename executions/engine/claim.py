@@ -48,7 +48,7 @@ WITH fence AS (
     lease_expires_at = clock_timestamp() + %(lease)s
   WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = ANY(%(statuses)s)
   RETURNING id, event_seq, position, turn, checkpoint, tree, status,
-            pause_requested_at, cancel_is_hard
+            pause_requested_at, cancel_is_hard, max_turns
 ), new_entries AS (
   INSERT INTO executions_entry
     (id, execution_id, position, parent_id, turn, type, role, content, usage, created_at)
@@ -81,7 +81,7 @@ WITH fence AS (
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
 )
-SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard, max_turns
 FROM fence
 """
 
@@ -132,6 +132,7 @@ class Boundary:
     is_cancelling: bool
     is_pause_requested: bool
     is_hard: bool
+    max_turns: int
 
 
 @dataclass(slots=True)
@@ -203,7 +204,7 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
     row = prepared.first(_COMMIT, parameters)
     if row is None:
         raise Superseded
-    return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4])
+    return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4], row[5])
 
 
 def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[str, Any]) -> int:

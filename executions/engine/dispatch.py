@@ -25,8 +25,6 @@ from executions.semaphore import Decision, PermitsLost, Request
 logger = logging.getLogger(__name__)
 
 BATCH = 25
-# One walk looks past so many blocked agents and boards; the sweep goes on from there.
-MAX_BATCHES = 20
 
 # One dispatcher at a time walks an organization's queue (see `locks.admit`); the rows that it
 # skips are being moved by someone else.
@@ -87,27 +85,34 @@ def dispatch(organization_id: UUID) -> int:
     Never raises for Redis being away: the rows stay queued, and the sweep comes back to them.
     """
     try:
+        return _walk_rebuilding(organization_id)
+    except (redis.RedisError, PermitsLost) as error:
+        logger.warning("Nothing is admitted while Redis is away: %s", error)
+        return 0
+
+
+def _walk_rebuilding(organization_id: UUID) -> int:
+    try:
         return _walk(organization_id)
     except PermitsLost:
         if held := permits.rebuild():
             logger.warning("Redis is another or was flushed: %s permits were rebuilt.", held)
         return _walk(organization_id)
-    except redis.RedisError as error:
-        logger.warning("Nothing is admitted while Redis is away: %s", error)
-        return 0
 
 
 def _walk(organization_id: UUID) -> int:
-    """Admit batch by batch, looking past agents and boards that are at their limit."""
+    """Admit batch by batch, looking past agents and boards that are at their limit.
+
+    It ends: a full batch admits something, or finds one more agent or board to look past.
+    """
     admitted, blocked = 0, _Blocked()
-    for _ in range(MAX_BATCHES):
+    while True:
         batch = _admit_batch(organization_id, blocked)
         admitted += len(batch.sent)
         for execution in batch.sent:
             send(execution)
         if not batch.is_full or blocked.everything:
-            break
-    return admitted
+            return admitted
 
 
 class _Blocked:

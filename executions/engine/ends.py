@@ -108,8 +108,11 @@ def _leave(
 ) -> None:
     execution, member = claim.execution, claim.execution.permit
     with transaction.atomic():
-        if batch is not None:
-            claims.commit(claim, batch)
+        asked = None if batch is None else claims.commit(claim, batch)
+        if asked and asked.is_pause_requested and to in (Status.QUEUED, Status.WAITING):
+            # The commit holds the row's lock: a pause that was asked for is not lost on the way.
+            to, event = Status.PAUSED, "execution.paused"
+            facts, fields = {"reason": "operator"}, {**fields, "pause_reason": "operator"}
         moved = states.move(
             execution, to, event=event, facts=facts, frm=[frm], guard=claim.guard, **fields
         )

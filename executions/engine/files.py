@@ -70,6 +70,7 @@ class Files:
         """Run a board's set-up command, confined like the agent's own commands."""
         request = ToolRequest("setup", "Bash", {"command": command, "timeout": 600})
         result = Toolbox(TOOLS.values(), ["Bash"]).call(request, self._workspace(directory))
+        self._control.check()  # A set-up that was ended from outside has not failed.
         ended = _EXIT_CODE.search(result.output)
         return (int(ended[1]) if ended else 1), result.output
 

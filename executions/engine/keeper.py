@@ -93,8 +93,8 @@ class Keeper:
     def watch(self, claim: Claim, *, taken_at: float) -> Iterator[Control]:
         """Renew the lease of this claim for as long as the block runs."""
         control = Control(claim, settings.EXECUTION_LEASE.total_seconds(), taken_at=taken_at)
-        control.is_draining = self.is_draining
         with self._lock:
+            control.is_draining = self.is_draining
             self._runs[claim.claim_id] = control
         try:
             yield control
@@ -171,6 +171,9 @@ class Keeper:
             parameters = connections["default"].get_connection_params()
             options = {k: v for k, v in parameters.items() if k not in _NOT_FOR_PSYCOPG}
             self._connection = psycopg.connect(**options, autocommit=True, connect_timeout=3)
+            # A renewal that hangs must fail while there is still time for the next one.
+            third = int(settings.EXECUTION_LEASE.total_seconds() * 1000 / 3)
+            self._connection.execute(f"SET statement_timeout = {third}")
         return self._connection
 
     def _listen(self) -> None:

@@ -83,11 +83,16 @@ class Run:
     def drive(self) -> None:
         """Carry the execution on until it leaves this worker, whatever happens."""
         try:
-            self._turns()
+            self._carry_on()
         except Left:
             return
         except Superseded:
+            # Of the last write too: a cancel may have come while a model call was failing.
             self._end_if_cancelling()
+
+    def _carry_on(self) -> None:
+        try:
+            self._turns()
         except Interrupted as stop:
             self._stopped(stop.reason)
         except ModelBusy as busy:
@@ -246,7 +251,7 @@ class Run:
         self._append(Message(Role.USER, text), type=EntryType.INJECTION)
         if reason == TURN_WARNING:
             self.batch.event(
-                "agent.turn_warning", turn=self.transcript.turn, max_turns=self.spec.max_turns
+                "agent.turn_warning", turn=self.transcript.turn, max_turns=self._spent().max_turns
             )
 
     def _commit(self, *, while_cancelling: bool = False) -> None:
@@ -270,7 +275,8 @@ class Run:
         self.usage["seconds"] = round(self.usage.get("seconds", 0.0) + now - self.since, 3)
         self.since = now
         counted = {name: self.usage.get(name, 0) for name in asdict(Usage())}
-        return Spent(self.transcript.turn, Usage(**counted), self.usage["seconds"])
+        max_turns = self.asked.max_turns if self.asked else self.spec.max_turns
+        return Spent(self.transcript.turn, Usage(**counted), self.usage["seconds"], max_turns)
 
     def _look(self) -> None:
         """At a boundary: leave when a cancel, a pause or a shutdown asks for it."""

@@ -158,7 +158,10 @@ def _send_again() -> int:
 
 
 def _send_missing(late: QuerySet[Execution], queue: str) -> int:
-    missing = late.count() - _backlog(queue)
+    unclaimed = Execution.objects.filter(
+        status=Status.QUEUED, admitted_epoch__isnull=False, worker_queue=queue
+    )
+    missing = min(late.count(), unclaimed.count() - _backlog(queue))
     if missing <= 0:
         return 0
     with transaction.atomic():

@@ -30,7 +30,7 @@ def repository_of(execution: Execution, row: Worktree | None) -> str:
 
 def provide(execution: Execution, repository: str, *, fetch: bool) -> Path:
     """Its git directory, made where it must be; `fetch` asks a URL for what is new there."""
-    git_dir = places.git_dir_of(repository)
+    git_dir = places.git_dir_of(repository, execution.organization_id)
     if places.is_scratch(repository):
         with places.repository_lock(git_dir):
             git.create_repository(git_dir, "Nothing yet")

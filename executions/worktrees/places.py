@@ -58,8 +58,10 @@ def is_scratch(repository: str) -> bool:
     return repository.startswith(_SCRATCH)
 
 
-def git_dir_of(repository: str) -> Path:
-    """The git directory, on this host, of what a row or a board names.
+def git_dir_of(repository: str, organization_id: UUID) -> Path:
+    """The git directory, on this host, of what a row or a board of an organization names.
+
+    Two organizations that name one URL have a clone each: a clone holds their agents' branches.
 
     For a private repository or a URL it need not be there yet; a path that is no repository
     raises `git.NotARepository`.
@@ -67,9 +69,13 @@ def git_dir_of(repository: str) -> Path:
     if is_scratch(repository):
         return scratches() / f"{repository.removeprefix(_SCRATCH)}.git"
     if git.is_url(repository):
-        digest = hashlib.sha256(git.clean_url(repository).encode()).hexdigest()
+        name = f"{organization_id} {git.clean_url(repository)}"
+        digest = hashlib.sha256(name.encode()).hexdigest()
         return _root() / "repositories" / f"{digest[:24]}.git"
-    return git.repository_git_dir(Path(repository))
+    path = Path(repository).resolve()
+    if path.is_relative_to(_root().resolve()):
+        raise git.NotARepository("A board's repository is not among the server's own copies.")
+    return git.repository_git_dir(path)
 
 
 def repository_lock(git_dir: Path) -> AbstractContextManager[None]:

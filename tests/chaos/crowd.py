@@ -4,6 +4,10 @@ organization's."""
 from __future__ import annotations
 
 import time
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from executions.models import Execution, Status
 from tests.chaos import proof
@@ -30,16 +34,21 @@ class Crowd:
         self.runs.append(a_run(self._agents[1], *_TURNS))
 
     def press(self) -> None:
-        """Start more until some run and others have to wait for them."""
-        deadline = time.monotonic() + PATIENCE
-        while not self._is_pressing():
+        """Start more until some run, others wait for them, and one was admitted and begun anew."""
+        deadline, since = time.monotonic() + PATIENCE, timezone.now()
+        while not self._is_pressing(since):
             assert time.monotonic() < deadline, "the workers do not take up what waits"
-            self.start()
+            if self._waiting().count() < 4 * LIMIT:
+                self.start()
+            time.sleep(0.02)
 
-    def _is_pressing(self) -> bool:
+    def _is_pressing(self, since: datetime) -> bool:
         running = Execution.objects.filter(status=Status.RUNNING).count()
-        waiting = Execution.objects.filter(status=Status.QUEUED, admitted_epoch=None)
-        return running > LIMIT and waiting.exists()
+        has_begun = Execution.objects.filter(started_at__gt=since).exists()
+        return has_begun and running > LIMIT and self._waiting().exists()
+
+    def _waiting(self) -> QuerySet[Execution]:
+        return Execution.objects.filter(status=Status.QUEUED, admitted_epoch=None)
 
     def has_ended(self) -> bool:
         return proof.have_ended(self.runs)

@@ -93,7 +93,7 @@ def _assert_checkpoints(execution: Execution, entries: list[Entry]) -> None:
 
 def _assert_tree_is_kept(execution: Execution, tree: str) -> None:
     if tree:
-        git_dir = places.git_dir_of(execution.worktree.repository)
+        git_dir = places.git_dir_of(execution.worktree.repository, execution.organization_id)
         assert git.has_commit(git_dir, tree), f"{execution.id} has lost the files of {tree}"
 
 

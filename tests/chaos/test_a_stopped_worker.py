@@ -156,7 +156,7 @@ def _everything(execution: Execution) -> dict[str, Any]:
     (whole,) = Execution.objects.filter(pk=execution.pk).values()
     row = {name: value for name, value in whole.items() if name != "lease_expires_at"}
     worktree = rows["Worktree"][0]
-    git_dir = places.git_dir_of(worktree["repository"])
+    git_dir = places.git_dir_of(worktree["repository"], execution.organization_id)
     refs = subprocess.run(
         ["git", "--git-dir", str(git_dir), "for-each-ref"],
         capture_output=True,

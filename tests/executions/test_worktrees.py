@@ -674,3 +674,14 @@ def test_what_a_dead_worker_had_moved_away_is_deleted(work: Path) -> None:
     trash.mkdir(parents=True)
     worktrees.prune()
     assert not trash.exists()
+
+
+def test_organizations_that_name_one_url_have_a_clone_each() -> None:
+    url = "https://git.example/shared.git"
+    assert places.git_dir_of(url, uuid4()) != places.git_dir_of(url, uuid4())
+
+
+def test_a_copy_of_the_servers_own_is_no_boards_repository() -> None:
+    copy = places.git_dir_of("https://git.example/shared.git", uuid4())
+    with pytest.raises(command.NotARepository, match="own copies"):
+        places.git_dir_of(str(copy), uuid4())

@@ -449,3 +449,17 @@ def test_the_base_url_falls_back_to_the_environment(server, monkeypatch):
     assert Asker("openai:some-model", "").ask(user()).text
     assert Asker("anthropic:claude-some-model", "").ask(user()).text
     assert [asked.protocol for asked in server.requests] == ["chat", "anthropic"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "key"),
+    [("openai", ""), ("anthropic", ""), ("openai-compatible", "ANTHROPIC_API_KEY")],
+)
+def test_a_key_goes_only_to_addresses_that_the_server_trusts(monkeypatch, provider, key):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "secret")
+    settings = ModelSettings(base_url="https://elsewhere.example/v1", api_key_env=key)
+    with pytest.raises(ModelError, match="SIGNALBOX_MODEL_URLS"):
+        open_model(f"{provider}:x", settings)
+    monkeypatch.setenv("SIGNALBOX_MODEL_URLS", "https://one.example, https://elsewhere.example/v1/")
+    open_model(f"{provider}:x", settings)
