@@ -13,5 +13,5 @@ app.autodiscover_tasks()
 
 # Messages are hints, so none is put back. kombu 5.7.0 tries to when the broker is lost between a
 # message's delivery and its acknowledgement, and that ends the worker with exit code 1
-# ("'NoneType' object has no attribute 'hostname'"): about one in thirty kills of Redis under load.
+# ("'NoneType' object has no attribute 'hostname'"), now and then when Redis is killed under load.
 Channel.do_restore = False

@@ -7,7 +7,8 @@ from django.db import connections
 @pytest.fixture(autouse=True)
 def _clean_redis(request: pytest.FixtureRequest) -> None:
     """Start each test of rows with an empty Redis, as if it had just been flushed."""
-    if {"db", "transactional_db"} & set(request.fixturenames):
+    asks = {"db", "transactional_db"} & set(request.fixturenames)
+    if asks or request.node.get_closest_marker("django_db"):
         from executions.redis import client
 
         client().flushdb()
