@@ -52,3 +52,18 @@ class LastOwner(Refusal):
     """An organization keeps at least one owner."""
 
     code = "LAST_OWNER"
+
+
+class GatewayUnreachable(Refusal):
+    """The recipient cannot be reached: its gateway is switched off."""
+
+    code = "GATEWAY_UNREACHABLE"
+    status_code = 422
+
+
+class GatewayFailed(Refusal):
+    """The recipient's gateway did not take the message; it is kept, and can be sent again."""
+
+    code = "GATEWAY_FAILED"
+    status_code = 502
+    retryable = True

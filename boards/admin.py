@@ -137,6 +137,17 @@ class TaskPage(Page):
     list_filter = ("status", "priority")
     search_fields = ("title", "board__name")
     autocomplete_fields = ("board", "assigned_agent")
+    fields = (
+        "board",
+        "title",
+        "description",
+        "status",
+        "priority",
+        "assigned_agent",
+        "due_at",
+        "created_at",
+        "updated_at",
+    )
     fixed_fields = ("board",)
     readonly_fields = ("created_at", "updated_at")
     create = staticmethod(create_task)

@@ -16,7 +16,8 @@ from agents.runtime.llm import UnknownModel, check_model_name
 from agents.runtime.tools.catalogue import check_names
 from agents.runtime.tools.registry import UnknownTools
 
-KINDS = ("react",)
+# `external` runs itself: it fetches its inbox and works through the agent-scoped API.
+KINDS = ("react", "external")
 DEEPEST = 40
 
 TOOLS_SHAPE: dict[str, Any] = {

@@ -3,7 +3,9 @@
 from agents.models.activity import Activity, ActorKind
 from agents.models.agent import Agent, LiveWork, SoulVersion
 from agents.models.credentials import AgentToken, IntegrationKey, Scope
+from agents.models.gateway import Gateway, GatewayKind
 from agents.models.idempotency import IdempotencyKey
+from agents.models.message import Audience, Message, MessageKind, MessageState
 from agents.models.organization import Membership, Organization, Role, User
 
 __all__ = [
@@ -11,10 +13,16 @@ __all__ = [
     "ActorKind",
     "Agent",
     "AgentToken",
+    "Audience",
+    "Gateway",
+    "GatewayKind",
     "IdempotencyKey",
     "IntegrationKey",
     "LiveWork",
     "Membership",
+    "Message",
+    "MessageKind",
+    "MessageState",
     "Organization",
     "Role",
     "Scope",

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from agents.models.base import Keyed
+from agents.models.gateway import Gateway
 from agents.models.organization import Organization
 
 
@@ -12,7 +13,9 @@ class Agent(Keyed):
 
     `tools` is an allow-list (null: fall back, []: none, ["*"]: all); `actions` maps a name to
     `{prompt, input_schema?, output_schema?}`; `model_settings` has the fields of
-    `agents.runtime.spec.ModelSettings`; budgets are in tokens and seconds.
+    `agents.runtime.spec.ModelSettings`; budgets are in tokens and seconds. An agent of the kind
+    `external` runs itself. The gateway is of the same organization: `agent_gateway_of_its_own`,
+    a foreign key over both columns, which the migration adds.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="agents")
@@ -31,6 +34,14 @@ class Agent(Keyed):
     )
     token_budget = models.PositiveIntegerField(null=True, blank=True)
     seconds_budget = models.PositiveIntegerField(null=True, blank=True)
+    gateway = models.ForeignKey(
+        Gateway,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="agents",
+        help_text="How it is reached; empty means its inbox here.",
+    )
     is_paused = models.BooleanField(default=False)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,6 +1,39 @@
-"""What should be done: boards, seats and tasks."""
+"""What should be done: boards, seats, tasks and what belongs to them."""
 
+from boards.models.approval import Approval, ApprovalKind, ApprovalStatus, ApprovalTask
 from boards.models.board import Board, Seat, SeatRole
-from boards.models.task import Task, TaskStatus
+from boards.models.labels import CustomField, CustomFieldValue, FieldType, Tag, Visibility
+from boards.models.memory import (
+    SEARCH_LANGUAGE,
+    MemoryEntry,
+    OnboardingSession,
+    OnboardingStatus,
+)
+from boards.models.task import Comment, Dependency, Move, Task, TaskStatus
+from boards.models.webhook import Webhook, WebhookPayload
 
-__all__ = ["Board", "Seat", "SeatRole", "Task", "TaskStatus"]
+__all__ = [
+    "SEARCH_LANGUAGE",
+    "Approval",
+    "ApprovalKind",
+    "ApprovalStatus",
+    "ApprovalTask",
+    "Board",
+    "Comment",
+    "CustomField",
+    "CustomFieldValue",
+    "Dependency",
+    "FieldType",
+    "MemoryEntry",
+    "Move",
+    "OnboardingSession",
+    "OnboardingStatus",
+    "Seat",
+    "SeatRole",
+    "Tag",
+    "Task",
+    "TaskStatus",
+    "Visibility",
+    "Webhook",
+    "WebhookPayload",
+]

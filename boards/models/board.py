@@ -8,8 +8,10 @@ from agents.models.base import Keyed
 
 
 class Board(Keyed):
-    """A shared goal with its tasks, limits and repository.
+    """A shared goal with its tasks, rules, limits and repository.
 
+    The rules stand in the order in which they are asked (`boards.rules`); `max_agents` limits the
+    workers that a lead may seat. `success_metrics` maps a metric's name to what it should reach.
     `repository` is a path on the worker's host or a URL that git can fetch; `copied_files` are
     paths below a local repository that each worktree gets though git does not track them;
     `environment` holds the variables of its agents' Bash. Empty `tools`, `model` and `max_turns`
@@ -21,6 +23,15 @@ class Board(Keyed):
     slug = models.SlugField(max_length=80)
     description = models.TextField(blank=True)
     objective = models.TextField(blank=True)
+    success_metrics = models.JSONField(default=dict, blank=True)
+    target_date = models.DateField(null=True, blank=True)
+    block_status_changes_with_pending_approval = models.BooleanField(default=False)
+    require_review_before_done = models.BooleanField(default=False)
+    require_approval_for_done = models.BooleanField(default=True)
+    comment_required_for_review = models.BooleanField(default=False)
+    only_lead_can_change_status = models.BooleanField(default=False)
+    max_agents = models.PositiveIntegerField(default=10)
+    auto_start = models.BooleanField(default=False)
     is_paused = models.BooleanField(default=False)
     max_concurrent = models.PositiveIntegerField(
         null=True, blank=True, default=3, help_text="Executions at once; empty means no limit."
@@ -72,6 +83,7 @@ class Seat(Keyed):
     board = models.ForeignKey(Board, on_delete=models.CASCADE, related_name="seats")
     role = models.CharField(max_length=10, choices=SeatRole, default=SeatRole.WORKER)
     created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["-id"]

@@ -1,0 +1,1 @@
+"""The ways to reach agents and people: one adapter for each kind of gateway."""

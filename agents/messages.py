@@ -1,0 +1,84 @@
+"""Writes, delivers and acknowledges messages: the one door to whoever is told something."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from agents.activity import Actor, Target
+from agents.errors import GatewayFailed, GatewayUnreachable
+from agents.gateways.base import ADAPTERS, DeliveryFailed
+from agents.models import (
+    Agent,
+    Audience,
+    Gateway,
+    GatewayKind,
+    Message,
+    MessageKind,
+    MessageState,
+    Organization,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is said, and what about; without a recipient it is for the organization's people."""
+
+    kind: MessageKind
+    content: str
+    recipient: Agent | None = None
+    about: Target = field(default_factory=Target)
+    correlation_id: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@transaction.atomic
+def send(organization: Organization, letter: Letter, *, by: Actor) -> Message:
+    """Write a message and hand it to its recipient's gateway.
+
+    Raises `GatewayUnreachable` where that is switched off, and `GatewayFailed` where it did not
+    take the message.
+    """
+    gateway = letter.recipient.gateway if letter.recipient else None
+    if gateway is not None and not gateway.is_enabled:
+        raise GatewayUnreachable
+    message = _write(organization, letter, gateway, by)
+    try:
+        ADAPTERS[gateway.kind if gateway else GatewayKind.INBOX].deliver(message)
+    except DeliveryFailed as error:
+        raise GatewayFailed from error
+    return message
+
+
+@transaction.atomic
+def acknowledge(message: Message, *, by: Agent) -> None:
+    """Note that the recipient has read it; doing so again changes nothing."""
+    mine = Message.objects.filter(pk=message.pk, recipient=by, state=MessageState.DELIVERED)
+    mine.update(state=MessageState.ACKNOWLEDGED, acknowledged_at=timezone.now())
+
+
+def _write(
+    organization: Organization, letter: Letter, gateway: Gateway | None, by: Actor
+) -> Message:
+    recipient, about = letter.recipient, letter.about
+    return Message.objects.create(
+        organization=organization,
+        kind=letter.kind,
+        audience=Audience.AGENT if recipient else Audience.PEOPLE,
+        sender_kind=by.kind,
+        sender_id=by.id,
+        sender_name=by.name,
+        recipient=recipient,
+        recipient_name=recipient.name if recipient else "",
+        gateway=gateway,
+        board_id=about.board_id,
+        task_id=about.task_id,
+        execution_id=about.execution_id,
+        correlation_id=letter.correlation_id,
+        content=letter.content,
+        data=letter.facts,
+        state=MessageState.DELIVERED,
+        attempts=1,
+        delivered_at=timezone.now(),
+    )

@@ -1,0 +1,40 @@
+"""Gateways: how an organization reaches agents outside Signalbox, and people."""
+
+from django.db import models
+from django.db.models.functions import Lower
+
+from agents.models.base import Keyed
+from agents.models.organization import Organization
+
+
+class GatewayKind(models.TextChoices):
+    """The adapter that delivers."""
+
+    INBOX = "inbox"
+
+
+class Gateway(Keyed):
+    """A channel; `inbox` keeps messages until the recipient fetches them."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="gateways"
+    )
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20, choices=GatewayKind, default=GatewayKind.INBOX)
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint("organization", Lower("name"), name="gateway_name_is_taken"),
+            # What the foreign key of an agent to a gateway of its own organization points at.
+            models.UniqueConstraint(fields=["id", "organization"], name="gateway_of_organization"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=GatewayKind.values), name="gateway_kind"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
