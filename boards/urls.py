@@ -2,7 +2,8 @@
 
 from rest_framework.routers import SimpleRouter
 
-from boards.views import BoardViewSet, SeatViewSet, TaskViewSet
+from boards.views.boards import BoardViewSet, SeatViewSet
+from boards.views.tasks import TaskViewSet
 
 _OF_BOARD = r"boards/(?P<board_id>[^/.]+)"
 

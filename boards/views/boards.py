@@ -1,26 +1,19 @@
-"""The operators' endpoints of boards, seats and tasks."""
+"""The operators' endpoints of boards and seats."""
 
-from functools import cached_property
 from typing import Any
 
-from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
-from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.collections import Changing, Collection, Fields, Versioned
 from agents.filters import Filters, YesOrNo, containing
-from agents.models import Organization, Scope
 from boards import actions
-from boards.models import Board, Seat, Task, TaskStatus
-from boards.serializers import BoardSerializer, SeatSerializer, TaskSerializer
-
-BOARDS_CHANGES = dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), Scope.BOARDS)
-BOARD_ID = OpenApiParameter("board_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+from boards.models import Board, Seat
+from boards.serializers.boards import BoardSerializer, SeatSerializer
+from boards.views.below import BOARD_ID, BOARDS_CHANGES, OnBoard
 
 
 class BoardFilter(Filters):
@@ -70,30 +63,6 @@ class BoardViewSet(Versioned[Board]):
         return Response(self.get_serializer(board).data)
 
 
-class OnBoard:
-    """For collections below a board; a board of another organization is not there."""
-
-    kwargs: dict[str, Any]
-    organization: Organization
-
-    @cached_property
-    def board(self) -> Board:
-        return get_object_or_404(
-            Board.objects.filter(organization=self.organization), pk=self.kwargs["board_id"]
-        )
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)  # type: ignore[misc]  # APIView's.
-        # Before the body is looked at: what is wrong with it is nobody's business elsewhere.
-        _ = self.board
-
-    def get_queryset(self) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset()  # type: ignore[misc]  # GenericAPIView's.
-        if getattr(self, "swagger_fake_view", False):
-            return rows
-        return rows.filter(board=self.board)
-
-
 @extend_schema_view(
     list=extend_schema(summary="List the seats of a board"),
     create=extend_schema(summary="Seat an agent"),
@@ -117,40 +86,3 @@ class SeatViewSet(OnBoard, Changing, Collection[Seat]):  # type: ignore[misc]  #
 
     def perform_destroy(self, instance: Seat) -> None:
         actions.unseat_agent(instance, by=self.actor)
-
-
-class TaskFilter(Filters):
-    """Which tasks of a board."""
-
-    status = filters.ChoiceFilter(choices=TaskStatus.choices)
-    assigned_agent = filters.UUIDFilter(field_name="assigned_agent_id")
-
-    class Meta:
-        model = Task
-        fields: list[str] = []
-
-
-@extend_schema_view(
-    list=extend_schema(summary="List the tasks of a board"),
-    create=extend_schema(summary="Create a task"),
-    retrieve=extend_schema(summary="Read a task"),
-    partial_update=extend_schema(summary="Change a task"),
-    destroy=extend_schema(summary="Delete a task"),
-)
-@extend_schema(parameters=[BOARD_ID])
-class TaskViewSet(OnBoard, Versioned[Task]):  # type: ignore[misc]  # As in Collection.
-    queryset = Task.objects.all()
-    serializer_class = TaskSerializer
-    filterset_class = TaskFilter
-    required_scope = BOARDS_CHANGES
-    tenant_path = "board__organization"
-    lookup_url_kwarg = "task_id"
-
-    def add(self, fields: Fields) -> Task:
-        return actions.create_task(self.board, fields, by=self.actor)
-
-    def change(self, found: Task, fields: Fields) -> Task:
-        return actions.change_task(found, fields, by=self.actor)
-
-    def perform_destroy(self, instance: Task) -> None:
-        actions.delete_task(instance, by=self.actor)

@@ -1,4 +1,4 @@
-"""The operators' view of boards, seats and tasks."""
+"""The operators' view of boards and seats."""
 
 from typing import Any
 
@@ -13,19 +13,16 @@ from agents.actions import slugs
 from agents.admin_pages import Page, RowActions, actor_of
 from boards.actions import (
     change_seat,
-    change_task,
     configuration,
     configure_board,
     create_board,
-    create_task,
     delete_board,
-    delete_task,
     pause_board,
     seat_agent,
     unpause_board,
     unseat_agent,
 )
-from boards.models import Board, Seat, Task
+from boards.models import Board, Seat
 
 
 class SeatRows(TabularInline):  # type: ignore[misc]  # unfold has no types.
@@ -126,33 +123,3 @@ class SeatPage(Page):
 
     def write(self, request: HttpRequest, obj: Any, fields: dict[str, Any]) -> Seat:
         return change_seat(obj, fields.get("role", obj.role), by=actor_of(request))
-
-
-@admin.register(Task)
-class TaskPage(Page):
-    """The cards on boards."""
-
-    list_display = ("title", "board", "status", "priority", "assigned_agent", "due_at")
-    list_select_related = ("board", "assigned_agent")
-    list_filter = ("status", "priority")
-    search_fields = ("title", "board__name")
-    autocomplete_fields = ("board", "assigned_agent")
-    fields = (
-        "board",
-        "title",
-        "description",
-        "status",
-        "priority",
-        "assigned_agent",
-        "due_at",
-        "created_at",
-        "updated_at",
-    )
-    fixed_fields = ("board",)
-    readonly_fields = ("created_at", "updated_at")
-    create = staticmethod(create_task)
-    change = staticmethod(change_task)
-    remove = staticmethod(delete_task)
-
-    def make(self, request: HttpRequest, fields: dict[str, Any]) -> Task:
-        return create_task(fields.pop("board"), fields, by=actor_of(request))

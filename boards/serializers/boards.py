@@ -1,4 +1,4 @@
-"""Shapes of boards, seats and tasks."""
+"""Shapes of boards and seats."""
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -14,7 +14,7 @@ from agents.serializers import (
     slug_field,
 )
 from boards.actions import configuration
-from boards.models import Board, Seat, Task
+from boards.models import Board, Seat
 
 
 @extend_schema_field(configuration.COPIED_FILES_SHAPE)
@@ -102,26 +102,3 @@ class SeatSerializer(KnownModelFieldsOnly):
         if self.instance and agent != self.instance.agent:
             raise serializers.ValidationError("Seat another agent instead.", code="fixed")
         return agent
-
-
-class TaskSerializer(KnownModelFieldsOnly):
-    """A card on a board."""
-
-    priority = serializers.IntegerField(required=False, min_value=1, max_value=5)
-    assigned_agent = TenantAgentField(queryset=Agent.objects.all(), required=False, allow_null=True)
-
-    class Meta:
-        model = Task
-        fields = [
-            "id",
-            "board",
-            "title",
-            "description",
-            "status",
-            "priority",
-            "assigned_agent",
-            "due_at",
-            "created_at",
-            "updated_at",
-        ]
-        read_only_fields = ["board", "created_at", "updated_at"]

@@ -1,0 +1,1 @@
+"""Shapes of boards and what is on them."""

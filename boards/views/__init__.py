@@ -1,0 +1,1 @@
+"""The operators' endpoints of boards and what is on them."""
