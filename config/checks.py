@@ -59,3 +59,17 @@ def bash(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Install bubblewrap (the program bwrap) on every worker's host."
     return [checks.Warning(found.describe(), hint=hint, id="signalbox.W001")]
+
+
+@register(Tags.security, deploy=True)
+def repository_roots(**_: Any) -> list[CheckMessage]:
+    """Whoever configures a board could have its agents read any repository of the host."""
+    if settings.SIGNALBOX_REPOSITORY_ROOTS:
+        return []
+    return [
+        checks.Warning(
+            "A board may name any git repository that a worker's host can read.",
+            hint="Set SIGNALBOX_REPOSITORY_ROOTS to the folders that boards may use.",
+            id="signalbox.W002",
+        )
+    ]

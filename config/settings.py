@@ -15,6 +15,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 SIGNALBOX_HOME = Path(env.str("SIGNALBOX_HOME", str(BASE_DIR / ".signalbox"))).absolute()
 SIGNALBOX_WORK_DIR = Path(env.str("SIGNALBOX_WORK_DIR", str(SIGNALBOX_HOME / "work")))
+# Folders below which boards may have local repositories; none named: anywhere.
+SIGNALBOX_REPOSITORY_ROOTS = env.list("SIGNALBOX_REPOSITORY_ROOTS", default=[])
 SIGNALBOX_DEFAULT_MODEL = env.str("SIGNALBOX_MODEL", "scripted:echo")
 
 EXECUTION_LEASE = timedelta(seconds=env.float("SIGNALBOX_LEASE_SECONDS", 30.0))

@@ -1,6 +1,6 @@
 """Git as executions need it: each part runs the `git` command, and none knows Django."""
 
-from executions.git.clone import clean_url, ensure_clone, is_url
+from executions.git.clone import clean_url, ensure_clone, folder_of, is_url
 from executions.git.command import BranchTaken, GitError, NotARepository
 from executions.git.diff import ChangedFile, Diff, diff
 from executions.git.locking import lock
@@ -32,6 +32,7 @@ __all__ = [
     "create_repository",
     "diff",
     "ensure_clone",
+    "folder_of",
     "free_branch",
     "has_commit",
     "is_ancestor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from executions.git.command import Git, GitError
 from executions.git.repository import drafted
@@ -32,6 +32,16 @@ _NETWORK = (
 def is_url(repository: str) -> bool:
     """Whether this names a repository elsewhere, and not a folder of this host."""
     return bool(_SCHEME.match(repository) or _SCP.match(repository))
+
+
+def folder_of(repository: str) -> Path | None:
+    """The folder of this host that a path or a `file:` URL names; None for what lies elsewhere."""
+    if not is_url(repository):
+        return Path(repository)
+    if not repository.startswith("file://"):
+        return None
+    # As git reads it: whatever stands where other URLs have a host does not count.
+    return Path("/", unquote(repository.removeprefix("file://").partition("/")[2]))
 
 
 def clean_url(url: str) -> str:

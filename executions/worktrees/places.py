@@ -63,19 +63,30 @@ def git_dir_of(repository: str, organization_id: UUID) -> Path:
 
     Two organizations that name one URL have a clone each: a clone holds their agents' branches.
 
-    For a private repository or a URL it need not be there yet; a path that is no repository
-    raises `git.NotARepository`.
+    For a private repository or a URL it need not be there yet; a path that is no repository, or
+    where boards may have none, raises `git.NotARepository`.
     """
     if is_scratch(repository):
         return scratches() / f"{repository.removeprefix(_SCRATCH)}.git"
+    here = git.folder_of(repository)
+    if here is not None:
+        _check_allowed(here)
     if git.is_url(repository):
         name = f"{organization_id} {git.clean_url(repository)}"
         digest = hashlib.sha256(name.encode()).hexdigest()
         return _root() / "repositories" / f"{digest[:24]}.git"
-    path = Path(repository).resolve()
+    return git.repository_git_dir(Path(repository).resolve())
+
+
+def _check_allowed(folder: Path) -> None:
+    """Refuse the server's own copies, which may be another organization's, and what lies outside
+    the folders that `SIGNALBOX_REPOSITORY_ROOTS` names."""
+    path = folder.resolve()
     if path.is_relative_to(_root().resolve()):
         raise git.NotARepository("A board's repository is not among the server's own copies.")
-    return git.repository_git_dir(path)
+    roots = [Path(root).resolve() for root in settings.SIGNALBOX_REPOSITORY_ROOTS]
+    if roots and not any(path.is_relative_to(root) for root in roots):
+        raise git.NotARepository("This host allows no boards' repositories in that folder.")
 
 
 def repository_lock(git_dir: Path) -> AbstractContextManager[None]:

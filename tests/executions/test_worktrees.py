@@ -681,7 +681,35 @@ def test_organizations_that_name_one_url_have_a_clone_each() -> None:
     assert places.git_dir_of(url, uuid4()) != places.git_dir_of(url, uuid4())
 
 
-def test_a_copy_of_the_servers_own_is_no_boards_repository() -> None:
+@pytest.mark.parametrize("named", ["{}", "file://{}", "file://localhost{}", "{}/../../x"])
+def test_a_copy_of_the_servers_own_is_no_boards_repository(named: str) -> None:
     copy = places.git_dir_of("https://git.example/shared.git", uuid4())
     with pytest.raises(command.NotARepository, match="own copies"):
-        places.git_dir_of(str(copy), uuid4())
+        places.git_dir_of(named.format(copy), uuid4())
+
+
+@pytest.mark.parametrize(
+    ("named", "allowed"),
+    [
+        ("{root}/a", True),
+        ("file://{root}/a", True),
+        ("{root}/../b", False),
+        ("file:///etc/%67it", False),
+        ("{root}-beside/a", False),
+        ("{root}/leads-out", False),
+        ("https://git.example/a.git", True),
+    ],
+)
+def test_local_repositories_lie_below_the_roots(
+    named: str, allowed: bool, tmp_path: Path, settings: Any
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "leads-out").symlink_to(tmp_path)
+    command.create_repository(root / "a", "a")
+    settings.SIGNALBOX_REPOSITORY_ROOTS = [str(root)]
+    if allowed:
+        assert places.git_dir_of(named.format(root=root), uuid4())
+    else:
+        with pytest.raises(command.NotARepository, match="allows no"):
+            places.git_dir_of(named.format(root=root), uuid4())
