@@ -28,21 +28,11 @@ def way(request: pytest.FixtureRequest) -> Confinement:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def workspace(root: Path) -> Workspace:
-    return Workspace(root=root)
-
-
-@pytest.fixture
 def server() -> Iterator[subprocess.Popen[bytes]]:
     """A process of the same user with a secret in its environment, as the server has."""
     process = subprocess.Popen(["sleep", "600"], env={**os.environ, "KEY": f"secret-{os.getpid()}"})
+    # Popen returns when the program is found; its environment is there a moment later.
+    assert soon(lambda: bool(Path(f"/proc/{process.pid}/environ").read_bytes()))
     yield process
     process.kill()
     process.wait()

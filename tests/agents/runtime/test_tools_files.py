@@ -1,6 +1,5 @@
 """Read, Write and Edit do their work inside the worktree and nowhere else."""
 
-import ctypes
 import os
 import stat
 import threading
@@ -12,14 +11,7 @@ import pytest
 
 from agents.runtime.tools.files import MAX_LINES, Edit, Read, Write
 from agents.runtime.tools.registry import Limits, ToolError, Workspace
-
-
-def exchange(one: Path, other: Path) -> None:
-    """Swap two names in one step (renameat2 with RENAME_EXCHANGE)."""
-    here = -100
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), 2) != 0:
-        raise OSError(ctypes.get_errno(), "cannot exchange")
+from tests.agents.runtime.races import exchange
 
 
 @pytest.fixture
@@ -28,18 +20,6 @@ def outside(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "secret").write_text("secret")
     return folder
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def workspace(root: Path) -> Workspace:
-    return Workspace(root=root)
 
 
 def read(workspace: Workspace, path: str, **more: Any) -> str:

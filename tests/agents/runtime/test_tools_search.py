@@ -1,6 +1,5 @@
 """Glob and Grep find what is in the worktree, in bounded time, and nothing outside."""
 
-import ctypes
 import os
 import threading
 import time
@@ -14,26 +13,7 @@ from hypothesis import strategies as st
 from agents.runtime.tools import search, tree
 from agents.runtime.tools.registry import Interrupted, ToolError, Workspace
 from agents.runtime.tools.search import MAX_FILES, Glob, Grep
-
-
-def exchange(one: Path, other: Path) -> None:
-    """Swap two names in one step (renameat2 with RENAME_EXCHANGE)."""
-    here = -100
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), 2) != 0:
-        raise OSError(ctypes.get_errno(), "cannot exchange")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def workspace(root: Path) -> Workspace:
-    return Workspace(root=root)
+from tests.agents.runtime.races import exchange
 
 
 def put(root: Path, path: str, text: str = "", *, age: int = 0) -> None:

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -26,24 +25,6 @@ MIB = 1024**2
 @pytest.fixture(params=EVERY)
 def way(request: pytest.FixtureRequest) -> Confinement:
     return EVERY[request.param]()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def workspace(root: Path) -> Workspace:
-    return Workspace(root=root)
-
-
-@pytest.fixture
-def mark() -> str:
-    """A word that names one test's processes, wherever they run away to."""
-    return f"mark-{uuid.uuid4().hex}"
 
 
 def test_both_outputs_and_the_exit_code_are_told(
