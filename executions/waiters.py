@@ -149,8 +149,10 @@ class _WaitingRoom:
     # --- listening --------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Keep one subscription, made anew a second after it breaks."""
-        while True:
+        """Keep one subscription, made anew a second after it breaks, until it is cancelled."""
+        me = asyncio.current_task()
+        # A task group that is cancelled while a part of it fails raises the failure alone.
+        while me is not None and not me.cancelling():
             try:
                 await self._listen_once()
             except* Exception as broken:
