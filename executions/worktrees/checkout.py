@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from executions import git
@@ -172,7 +173,8 @@ def _restore(checkout: Checkout, copied: list[str]) -> None:
 def keep(checkout: Checkout, turn: int, label: str = "") -> str:
     """Keep the files as they are: the commit that has them, empty while nothing ever changed.
 
-    The commit stays reachable under `refs/signalbox/{execution}/{turn}`. Raises `WorktreeError`.
+    The commit stays reachable under `refs/signalbox/{execution}/{turn}`. Raises `WorktreeError`,
+    and `Superseded` when the claim is gone: no ref is written then.
     """
     with _told():
         parent = checkout.tree or checkout.base
@@ -180,7 +182,7 @@ def keep(checkout: Checkout, turn: int, label: str = "") -> str:
         if commit is None:
             return checkout.tree
         ref = f"refs/signalbox/{checkout.execution_id}/{turn}"
-        with places.repository_lock(checkout.git_dir):
+        with places.repository_lock(checkout.git_dir), _held(checkout):
             git.set_ref(checkout.git_dir, ref, commit)
     checkout.tree = commit
     return commit
@@ -220,21 +222,45 @@ def _move_branch(checkout: Checkout) -> None:
     row = Worktree.objects.get(execution=execution)
     with places.repository_lock(checkout.git_dir):
         branch = origin.branch_of(execution, row, checkout.git_dir, checkout.base, checkout.tree)
-        _write(checkout.execution_id, checkout.claim_id, branch=branch)
         expected = git.tip(checkout.git_dir, branch)
-        git.set_branch(checkout.git_dir, branch, checkout.tree, expected)
+        # The row first: a branch that no row names would be taken for somebody else's.
+        _write(checkout.execution_id, checkout.claim_id, branch=branch)
+        with _held(checkout):
+            git.set_branch(checkout.git_dir, branch, checkout.tree, expected)
     checkout.branch = branch
 
 
 def _write(execution_id: UUID, claim_id: UUID, **fields: Any) -> None:
     """Write the worktree's row if the claim still holds; else raises `Superseded`."""
     with transaction.atomic():
-        held = Execution.objects.select_for_update(no_key=True).filter(
-            pk=execution_id, claim_id=claim_id, status__in=CLAIMED
-        )
-        if not held.values_list("pk").first():
-            raise Superseded
+        _require_claim(execution_id, claim_id)
         Worktree.objects.update_or_create(execution_id=execution_id, defaults=fields)
+
+
+@contextmanager
+def _held(checkout: Checkout) -> Iterator[None]:
+    """Nobody takes the claim over during the block; raises `Superseded` when it is gone.
+
+    A process that stands still in the block loses the row with its session, after a lease: the
+    sweep then finds the execution as if it had been lost anywhere else.
+    """
+    with transaction.atomic():
+        _require_claim(checkout.execution_id, checkout.claim_id)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+                [f"{int(settings.EXECUTION_LEASE.total_seconds() * 1000)}ms"],
+            )
+        yield
+
+
+def _require_claim(execution_id: UUID, claim_id: UUID) -> None:
+    """Lock the execution's row, if the claim holds; else raises `Superseded`."""
+    held = Execution.objects.select_for_update(no_key=True).filter(
+        pk=execution_id, claim_id=claim_id, status__in=CLAIMED
+    )
+    if not held.values_list("pk").first():
+        raise Superseded
 
 
 @contextmanager
