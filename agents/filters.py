@@ -13,9 +13,13 @@ class Filters(filters.FilterSet):
 class YesOrNo(filters.TypedChoiceFilter):
     """`true` or `false`; django-filter's own would pass over any other word in silence."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         words = (("true", "true"), ("false", "false"))
-        super().__init__(choices=words, coerce=lambda word: word == "true")
+        super().__init__(choices=words, coerce=lambda word: word == "true", **options)
+
+
+class Words(filters.BaseInFilter, filters.ChoiceFilter):
+    """One or more of the choices, with commas between."""
 
 
 def containing(rows: QuerySet[Any], text: str) -> QuerySet[Any]:

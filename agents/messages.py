@@ -40,15 +40,28 @@ def send(organization: Organization, letter: Letter, *, by: Actor) -> Message:
     Raises `GatewayUnreachable` where that is switched off, and `GatewayFailed` where it did not
     take the message.
     """
-    gateway = letter.recipient.gateway if letter.recipient else None
+    gateway = _gateway_of(letter)
     if gateway is not None and not gateway.is_enabled:
         raise GatewayUnreachable
-    message = _write(organization, letter, gateway, by)
+    message = _write(organization, letter, by)
     try:
         ADAPTERS[gateway.kind if gateway else GatewayKind.INBOX].deliver(message)
     except DeliveryFailed as error:
         raise GatewayFailed from error
     return message
+
+
+@transaction.atomic
+def notify(organization: Organization, letter: Letter, *, by: Actor) -> Message:
+    """Tell somebody of what happened, which has happened whether or not it reaches them.
+
+    A message that cannot be delivered is kept as failed, and says why.
+    """
+    try:
+        with transaction.atomic():
+            return send(organization, letter, by=by)
+    except (GatewayUnreachable, GatewayFailed) as refusal:
+        return _write(organization, letter, by, failure=str(refusal.detail))
 
 
 @transaction.atomic
@@ -58,9 +71,11 @@ def acknowledge(message: Message, *, by: Agent) -> None:
     mine.update(state=MessageState.ACKNOWLEDGED, acknowledged_at=timezone.now())
 
 
-def _write(
-    organization: Organization, letter: Letter, gateway: Gateway | None, by: Actor
-) -> Message:
+def _gateway_of(letter: Letter) -> Gateway | None:
+    return letter.recipient.gateway if letter.recipient else None
+
+
+def _write(organization: Organization, letter: Letter, by: Actor, failure: str = "") -> Message:
     recipient, about = letter.recipient, letter.about
     return Message.objects.create(
         organization=organization,
@@ -71,14 +86,15 @@ def _write(
         sender_name=by.name,
         recipient=recipient,
         recipient_name=recipient.name if recipient else "",
-        gateway=gateway,
+        gateway=_gateway_of(letter),
         board_id=about.board_id,
         task_id=about.task_id,
         execution_id=about.execution_id,
         correlation_id=letter.correlation_id,
         content=letter.content,
         data=letter.facts,
-        state=MessageState.DELIVERED,
+        state=MessageState.FAILED if failure else MessageState.DELIVERED,
+        failure=failure,
         attempts=1,
-        delivered_at=timezone.now(),
+        delivered_at=None if failure else timezone.now(),
     )

@@ -218,18 +218,31 @@ class SoulSerializer(KnownModelFieldsOnly):
         read_only_fields = ["number", "author_name", "created_at"]
 
 
-class ActorSerializer(serializers.Serializer[Activity]):
-    """Who did it."""
+class ActorSerializer(serializers.Serializer[Any]):
+    """Who did it; somebody who may be gone."""
 
-    kind = serializers.CharField(source="actor_kind")
-    id = serializers.UUIDField(source="actor_id", allow_null=True)
-    name = serializers.CharField(source="actor_name")
+    kind = serializers.CharField()
+    id = serializers.UUIDField(allow_null=True)
+    name = serializers.CharField()
+
+
+@extend_schema_field(ActorSerializer)
+class ActorField(serializers.Field[Any, Any, Any, Any]):
+    """An actor, of a row's columns `<part>_kind`, `<part>_id` and `<part>_name`."""
+
+    def __init__(self, part: str = "actor") -> None:
+        super().__init__(read_only=True, source="*")
+        self.part = part
+
+    def to_representation(self, row: Any) -> dict[str, Any] | None:
+        kind, key, name = (getattr(row, f"{self.part}_{each}") for each in ("kind", "id", "name"))
+        return {"kind": kind, "id": key and str(key), "name": name} if kind else None
 
 
 class ActivitySerializer(serializers.ModelSerializer[Activity]):
     """One line of the permanent record; the things that it names may be gone."""
 
-    actor = ActorSerializer(source="*", read_only=True)
+    actor = ActorField()
     agent = serializers.UUIDField(source="agent_id", allow_null=True)
     board = serializers.UUIDField(source="board_id", allow_null=True)
     task = serializers.UUIDField(source="task_id", allow_null=True)

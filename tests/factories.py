@@ -14,8 +14,9 @@ from uuid_utils.compat import uuid7
 
 from agents import actions
 from agents.actions import KeyTerms
-from agents.activity import SYSTEM
+from agents.activity import SYSTEM, Actor
 from agents.models import (
+    ActorKind,
     Agent,
     IntegrationKey,
     LiveWork,
@@ -24,8 +25,8 @@ from agents.models import (
     Role,
     User,
 )
-from boards.actions import create_board, create_task
-from boards.models import Board, Task
+from boards.actions import create_board, create_task, seat_agent
+from boards.models import Board, SeatRole, Task
 
 API = "/api/v0"
 _numbers = count(1)
@@ -66,6 +67,18 @@ def make_board(organization: Organization, **fields: Any) -> Board:
 
 def make_task(board: Board, **fields: Any) -> Task:
     return create_task(board, {"title": f"Task {next(_numbers)}", **fields}, by=SYSTEM)
+
+
+def make_seat(board: Board, role: str = SeatRole.WORKER, **agent: Any) -> Agent:
+    """A new agent, seated on the board."""
+    seated = make_agent(board.organization, **agent)
+    seat_agent(board, seated, by=SYSTEM, role=role)
+    return seated
+
+
+def acting(agent: Agent) -> Actor:
+    """The agent as actions want to know who acts."""
+    return Actor(ActorKind.AGENT, agent.id, agent.name)
 
 
 def make_live_work(agent: Agent, task: Task | None = None, board: Board | None = None) -> LiveWork:

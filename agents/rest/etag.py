@@ -1,5 +1,6 @@
 """The version of a row as an ETag, and changes that hold only for the version that was read."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
@@ -33,18 +34,29 @@ def check_unchanged(request: Request, row: Model) -> None:
 class EtagMixin:
     """For a viewset whose rows have `updated_at`: ETag on reads, `If-Match` on PATCH.
 
-    PATCH runs in one transaction and locks the row before it looks at it, so that of two with
-    the same tag one is refused.
+    PATCH, and the actions of POST that a view names in `conditional_actions`, run in one
+    transaction and lock the row before they look at it, so that of two with the same tag one is
+    refused.
     """
 
     request: Request
+    conditional_actions: Collection[str] = ()
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether this request may ask for the version that it changes."""
+        is_named = getattr(self, "action", None) in self.conditional_actions
+        return is_named or self.request.method == "PATCH"
+
+    def lock(self, row: Any) -> None:
+        """Lock the row until the transaction ends."""
+        type(row)._base_manager.select_for_update(no_key=True).filter(pk=row.pk).first()
 
     def get_object(self) -> Any:
         found = super().get_object()  # type: ignore[misc]  # GenericAPIView's.
-        if self.request.method == "PATCH":
+        if self.is_conditional:
             # Lock in one statement, look in the next: what the first saw may be old by now.
-            rows = type(found)._base_manager.select_for_update(no_key=True)
-            rows.filter(pk=found.pk).first()
+            self.lock(found)
             found = super().get_object()  # type: ignore[misc]  # GenericAPIView's.
             check_unchanged(self.request, found)
         self._seen: Model = found

@@ -60,7 +60,7 @@ class SignalboxSchema(AutoSchema):
         headers = [_organization_header()] if self._is_authenticated() else []
         if self.method == "POST":
             headers.append(_idempotency_header())
-        if self.method == "PATCH" and isinstance(self.view, EtagMixin):
+        if self._is_conditional():
             headers.append(_if_match_header())
         return [*super().get_override_parameters(), *headers]
 
@@ -82,6 +82,12 @@ class SignalboxSchema(AutoSchema):
     def _is_authenticated(self) -> bool:
         return bool(self.view.get_authenticators())
 
+    def _is_conditional(self) -> bool:
+        if not isinstance(self.view, EtagMixin):
+            return False
+        named = getattr(self.view, "action", None) in self.view.conditional_actions
+        return named or self.method == "PATCH"
+
     def _problem_statuses(self) -> Iterator[int]:
         yield from (400, 406, 503)
         yield from self._declared_statuses()
@@ -95,7 +101,7 @@ class SignalboxSchema(AutoSchema):
             yield 409
         if self.method in _WITH_BODY:
             yield from (413, 415, 422)
-        if self.method == "PATCH" and isinstance(self.view, EtagMixin):
+        if self._is_conditional():
             yield 412
 
     def _declared_statuses(self) -> Iterator[int]:

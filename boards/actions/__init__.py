@@ -10,16 +10,26 @@ from boards.actions.boards import (
     unpause_board,
     unseat_agent,
 )
-from boards.actions.tasks import change_task, create_task, delete_task
+from boards.actions.comments import comment_on
+from boards.actions.tasks import (
+    change_task,
+    claim_task,
+    create_task,
+    delete_task,
+    move_task,
+)
 
 __all__ = [
     "change_seat",
     "change_task",
+    "claim_task",
+    "comment_on",
     "configure_board",
     "create_board",
     "create_task",
     "delete_board",
     "delete_task",
+    "move_task",
     "pause_board",
     "seat_agent",
     "unpause_board",

@@ -10,9 +10,10 @@ from rest_framework.response import Response
 
 from agents.collections import Changing, Collection, Fields, Versioned
 from agents.filters import Filters, YesOrNo, containing
-from boards import actions
+from boards import actions, queries
 from boards.models import Board, Seat
 from boards.serializers.boards import BoardSerializer, SeatSerializer
+from boards.serializers.snapshot import SnapshotSerializer
 from boards.views.below import BOARD_ID, BOARDS_CHANGES, OnBoard
 
 
@@ -49,6 +50,11 @@ class BoardViewSet(Versioned[Board]):
 
     def perform_destroy(self, instance: Board) -> None:
         actions.delete_board(instance, by=self.actor)
+
+    @extend_schema(summary="Read a board with all that is on it", responses=SnapshotSerializer)
+    @action(detail=True)
+    def snapshot(self, request: Request, **kwargs: Any) -> Response:
+        return Response(SnapshotSerializer(queries.snapshot(self.get_object())).data)
 
     @extend_schema(summary="Pause a board: nothing starts on it", request=None)
     @action(detail=True, methods=["post"])
