@@ -1,5 +1,6 @@
 """Refusals: what every app raises when a request cannot be carried out, and those of this app."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rest_framework.exceptions import APIException
@@ -67,3 +68,12 @@ class GatewayFailed(Refusal):
     code = "GATEWAY_FAILED"
     status_code = 502
     retryable = True
+    # What keeps the message once the request's transaction has been undone.
+    keep: Callable[[], object] = staticmethod(lambda: None)
+
+
+class GatewayNotFound(Refusal):
+    """There is no such gateway in this organization."""
+
+    code = "GATEWAY_NOT_FOUND"
+    status_code = 404

@@ -1,6 +1,7 @@
 """Writes, delivers and acknowledges messages: the one door to whoever is told something."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -38,7 +39,7 @@ def send(organization: Organization, letter: Letter, *, by: Actor) -> Message:
     """Write a message and hand it to its recipient's gateway.
 
     Raises `GatewayUnreachable` where that is switched off, and `GatewayFailed` where it did not
-    take the message.
+    take the message: pass that to `keep_failed` once the transaction has been undone.
     """
     gateway = _gateway_of(letter)
     if gateway is not None and not gateway.is_enabled:
@@ -47,8 +48,19 @@ def send(organization: Organization, letter: Letter, *, by: Actor) -> Message:
     try:
         ADAPTERS[gateway.kind if gateway else GatewayKind.INBOX].deliver(message)
     except DeliveryFailed as error:
-        raise GatewayFailed from error
+        raise _failed(organization, letter, by) from error
     return message
+
+
+def _failed(organization: Organization, letter: Letter, by: Actor) -> GatewayFailed:
+    refusal = GatewayFailed()
+    refusal.keep = partial(_write, organization, letter, by, failure=str(refusal.detail))
+    return refusal
+
+
+def keep_failed(refusal: GatewayFailed) -> None:
+    """Keep what was not delivered as a failed message, which can be sent again."""
+    refusal.keep()
 
 
 @transaction.atomic

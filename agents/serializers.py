@@ -13,6 +13,7 @@ from agents.models import (
     Activity,
     Agent,
     AgentToken,
+    Gateway,
     IntegrationKey,
     Membership,
     Organization,
@@ -20,6 +21,7 @@ from agents.models import (
     SoulVersion,
     User,
 )
+from agents.presence import Presence, with_presence
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -159,6 +161,27 @@ class NewTokenSerializer(serializers.ModelSerializer[AgentToken]):
         read_only_fields = fields
 
 
+@extend_schema_field({"type": "string", "enum": Presence.values})
+class PresenceField(serializers.Field[Any, Any, Any, Any]):
+    """The computed status of an agent (see `agents.presence`)."""
+
+    def __init__(self) -> None:
+        super().__init__(read_only=True, source="*")
+
+    def to_representation(self, agent: Agent) -> str:
+        if not hasattr(agent, "presence"):
+            agent = with_presence(Agent.objects.filter(pk=agent.pk)).get()
+        return str(getattr(agent, "presence"))  # noqa: B009  The annotation of with_presence.
+
+
+class TenantGatewayField(serializers.PrimaryKeyRelatedField[Gateway]):
+    """A gateway of the caller's organization, by id; another's does not exist."""
+
+    def get_queryset(self) -> "models.QuerySet[Gateway]":
+        caller = getattr(self.context.get("request"), "auth", None)
+        return Gateway.objects.filter(organization=getattr(caller, "organization", None))
+
+
 class AgentSerializer(KnownModelFieldsOnly):
     """An agent's configuration; its soul is read at `/agents/{id}/soul`."""
 
@@ -181,6 +204,8 @@ class AgentSerializer(KnownModelFieldsOnly):
     max_concurrency = limit_field()
     token_budget = limit_field()
     seconds_budget = limit_field()
+    status = PresenceField()
+    gateway = TenantGatewayField(queryset=Gateway.objects.all(), required=False, allow_null=True)
 
     class Meta:
         model = Agent
@@ -199,6 +224,8 @@ class AgentSerializer(KnownModelFieldsOnly):
             "max_concurrency",
             "token_budget",
             "seconds_budget",
+            "gateway",
+            "status",
             "is_paused",
             "last_seen_at",
             "created_at",

@@ -31,6 +31,7 @@ from agents.models import (
     SoulVersion,
     User,
 )
+from agents.presence import Presence, with_presence
 from agents.queries import find_agent
 from agents.rest.authentication import Caller
 from agents.rest.idempotency import IdempotentMixin
@@ -191,6 +192,7 @@ class AgentFilter(Filters):
     """Which agents; `search` looks into name, slug and description."""
 
     is_paused = YesOrNo()
+    status = filters.ChoiceFilter(field_name="presence", choices=Presence.choices)
     kind = filters.CharFilter()
     # The seat is a row of the floor above; only the database's name of it is used here.
     board = filters.UUIDFilter(field_name="seat__board_id")
@@ -225,6 +227,7 @@ class AgentViewSet(Versioned[Agent]):
 
     def get_queryset(self) -> QuerySet[Agent]:
         rows: QuerySet[Agent] = super().get_queryset()
+        rows = with_presence(rows)
         # A soul may have a megabyte, and the list does not show it.
         return rows.defer("soul") if self.action == "list" else rows
 

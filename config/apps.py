@@ -8,4 +8,9 @@ class CompositionConfig(AppConfig):
     label = "composition"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401, PLC0415  Registers them, once the apps are there.
+        # Once the apps are there: checks are registered, and floors told who answers for them.
+        from agents import presence  # noqa: PLC0415
+        from config import checks  # noqa: F401, PLC0415
+        from executions import queries  # noqa: PLC0415
+
+        presence.served_queues.told_by(queries.served_queues)

@@ -114,6 +114,13 @@ def live_workers(queue: str = "") -> QuerySet[Worker]:
     return alive.filter(queues__contains=[queue]) if queue else alive
 
 
+def served_queues() -> frozenset[str]:
+    """Every queue that a live worker takes work of."""
+    return frozenset(
+        queue for queues in live_workers().values_list("queues", flat=True) for queue in queues
+    )
+
+
 _known_alive: dict[str, float] = {}
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max
 
 from agents.actions import configuration, slugs
 from agents.activity import Actor, Target, record
-from agents.errors import AgentAlreadyRunning, AgentNotFound, AgentSlugTaken
-from agents.models import Agent, Organization, SoulVersion
+from agents.errors import AgentAlreadyRunning, AgentNotFound, AgentSlugTaken, GatewayNotFound
+from agents.models import Agent, Gateway, Organization, SoulVersion
 
 # What a run was started with, and what an operator reads beside it while it goes on.
 _FIXED_WHILE_LIVE = frozenset({"tools", "model"})
@@ -24,6 +25,7 @@ def create_agent(organization: Organization, fields: Mapping[str, Any], *, by: A
     values = {**fields}
     wanted, soul = values.pop("slug", ""), values.pop("soul", "")
     configuration.check(values)
+    _check_gateway(organization.id, values.get("gateway"))
     values["organization"] = organization
     agent = slugs.insert(
         Agent.objects.filter(organization=organization),
@@ -48,6 +50,7 @@ def configure_agent(agent: Agent, changes: Mapping[str, Any], *, by: Actor) -> A
     wanted = {name: value.lower() if name == "slug" else value for name, value in changes.items()}
     changed = {name: value for name, value in wanted.items() if getattr(locked, name) != value}
     configuration.check(changed)
+    _check_gateway(locked.organization_id, changed.get("gateway"))
     if changed.keys() & _FIXED_WHILE_LIVE:
         _refuse_if_live(locked)
     soul = changed.pop("soul", None)
@@ -89,6 +92,12 @@ def delete_agent(agent: Agent, *, by: Actor) -> None:
     _refuse_if_live(locked)
     _tell("agent.deleted", locked, by, name=locked.name, slug=locked.slug)
     locked.delete()
+
+
+def _check_gateway(organization_id: UUID, gateway: Gateway | None) -> None:
+    """The database refuses another organization's too, but only at the commit."""
+    if gateway is not None and gateway.organization_id != organization_id:
+        raise GatewayNotFound
 
 
 def _locked(agent: Agent) -> Agent:

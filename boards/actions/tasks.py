@@ -112,7 +112,15 @@ def delete_task(task: Task, *, by: Actor) -> None:
     approvals = list(locked.approvals.values_list("pk", flat=True))
     _tell("task.deleted", locked, by, title=locked.title)
     locked.delete()
-    withdraw_without_tasks(approvals, by=by)
+    withdraw_without_tasks(approvals)
+
+
+def hand_back(board: Board, agent: Agent, *, by: Actor) -> None:
+    """Return an agent's unfinished tasks on the locked board to the inbox, with nobody."""
+    rows = Task.objects.filter(board=board, assigned_agent=agent).exclude(status=TaskStatus.DONE)
+    for task in rows.select_for_update(no_key=True).order_by("pk"):
+        task.board = board
+        _send_back(task, by)
 
 
 def _locked(task: Task) -> tuple[Board, Task]:
@@ -244,13 +252,14 @@ def _origin(by: Actor) -> dict[str, Any]:
 
 
 def _send_back(task: Task, by: Actor) -> None:
-    """Back to the inbox, unassigned, because it waits for something again."""
+    """Back to the inbox with nobody, whatever the gates say: nobody asked for this move."""
     if task.status == TaskStatus.DONE:
         return
-    before = task.status
+    before, had = task.status, task.assigned_agent_id
     _write(task, {"status": TaskStatus.INBOX, "assigned_agent_id": None} | _times("inbox"))
     if before != TaskStatus.INBOX:
         _note_move(task, before, by)
+    _tell_assignee(task, had, by)
 
 
 def _note_move(task: Task, before: str, by: Actor) -> None:

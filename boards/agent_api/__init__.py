@@ -1,0 +1,1 @@
+"""The agent-scoped API: what an agent reads and does, with its own token."""
