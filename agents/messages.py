@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents.activity import Actor, Target
@@ -74,6 +75,11 @@ def notify(organization: Organization, letter: Letter, *, by: Actor) -> Message:
             return send(organization, letter, by=by)
     except (GatewayUnreachable, GatewayFailed) as refusal:
         return _write(organization, letter, by, failure=str(refusal.detail))
+
+
+def inbox_of(agent: Agent) -> QuerySet[Message]:
+    """What the agent has been told and has not acknowledged, in no order."""
+    return Message.objects.filter(recipient=agent, state=MessageState.DELIVERED)
 
 
 @transaction.atomic

@@ -87,3 +87,10 @@ def with_presence(rows: QuerySet[Agent]) -> QuerySet[Agent]:
     queue = Coalesce(F("seat__board__worker_queue"), Value(_DEFAULT_QUEUE))
     told: QuerySet[Agent] = rows.annotate(queue=queue).annotate(presence=status)
     return told
+
+
+def presence_of(agent: Agent) -> str:
+    """The computed status of one agent, which may bring it along."""
+    if not hasattr(agent, "presence"):
+        agent = with_presence(Agent.objects.filter(pk=agent.pk)).get()
+    return str(getattr(agent, "presence"))  # noqa: B009  The annotation of with_presence.

@@ -21,7 +21,7 @@ from agents.models import (
     SoulVersion,
     User,
 )
-from agents.presence import Presence, with_presence
+from agents.presence import Presence, presence_of
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -161,17 +161,14 @@ class NewTokenSerializer(serializers.ModelSerializer[AgentToken]):
         read_only_fields = fields
 
 
-@extend_schema_field({"type": "string", "enum": Presence.values})
-class PresenceField(serializers.Field[Any, Any, Any, Any]):
+class PresenceField(serializers.ChoiceField):
     """The computed status of an agent (see `agents.presence`)."""
 
     def __init__(self) -> None:
-        super().__init__(read_only=True, source="*")
+        super().__init__(choices=Presence.choices, read_only=True, source="*")
 
     def to_representation(self, agent: Agent) -> str:
-        if not hasattr(agent, "presence"):
-            agent = with_presence(Agent.objects.filter(pk=agent.pk)).get()
-        return str(getattr(agent, "presence"))  # noqa: B009  The annotation of with_presence.
+        return presence_of(agent)
 
 
 class TenantGatewayField(serializers.PrimaryKeyRelatedField[Gateway]):

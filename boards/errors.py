@@ -179,3 +179,10 @@ class EmptyComment(Refusal):
 
     code = "COMMENT_EMPTY"
     status_code = 422
+
+
+class PayloadNotFound(Refusal):
+    """There is no such payload of such a webhook on this board."""
+
+    code = "PAYLOAD_NOT_FOUND"
+    status_code = 404

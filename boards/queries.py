@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
+from django.db.models.functions import Left, Length
+from django.db.models.lookups import GreaterThan
 
+from boards.errors import PayloadNotFound
 from boards.models import (
     Approval,
     ApprovalStatus,
@@ -17,6 +22,7 @@ from boards.models import (
     Tag,
     Task,
     TaskStatus,
+    WebhookPayload,
 )
 
 # As many cards of a column as a screen shows; `count` says how many more there are, up to a bound.
@@ -84,3 +90,44 @@ def _columns(board: Board) -> list[Column]:
 
 def _of_column(board: Board, status: str) -> QuerySet[Task, Any]:
     return Task.objects.filter(board=board, status=status).order_by("position", "id")
+
+
+# As many characters of a webhook's payload as one answer shows at most.
+LONGEST_PREVIEW = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a webhook brought, or the beginning of it."""
+
+    id: UUID
+    webhook: UUID
+    body: str
+    content_type: str
+    truncated: bool
+    created_at: datetime
+
+
+def read_payload(
+    board: Board, webhook_id: UUID, payload_id: UUID, *, max_chars: int | None = None
+) -> Payload:
+    """A payload, cut by the database where only its beginning is wanted.
+
+    Raises PayloadNotFound unless all three belong together.
+    """
+    longest = max_chars or LONGEST_PREVIEW
+    rows = WebhookPayload.objects.filter(webhook__board=board, webhook_id=webhook_id)
+    shown = rows.annotate(
+        head=Left("body", longest), truncated=GreaterThan(Length("body"), longest)
+    ).values("id", "webhook_id", "head", "content_type", "truncated", "created_at")
+    found = shown.filter(pk=payload_id).first()
+    if found is None:
+        raise PayloadNotFound
+    return Payload(
+        id=found["id"],
+        webhook=found["webhook_id"],
+        body=found["head"],
+        content_type=found["content_type"],
+        truncated=found["truncated"],
+        created_at=found["created_at"],
+    )

@@ -195,6 +195,13 @@ SPECTACULAR_SETTINGS = {
         "TaskStatus": "boards.models.TaskStatus",
         "Role": "agents.models.Role",
         "SeatRole": "boards.models.SeatRole",
+        "ApprovalStatus": "boards.models.ApprovalStatus",
+        "ApprovalKind": "boards.models.ApprovalKind",
+        "OnboardingStatus": "boards.models.OnboardingStatus",
+        "Presence": "agents.presence.Presence",
+        "MessageKind": "agents.models.MessageKind",
+        "AgentKind": ["react", "external"],
+        "LeadWordKind": ["question", "handoff"],
     },
 }
 

@@ -14,6 +14,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("executions.urls")),
     path("", include("agents.urls")),
     path("", include("boards.urls")),
+    path("agent/", include("boards.agent_api.urls")),
     path("schema/", SpectacularAPIView.as_view(**_PUBLIC), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema", **_PUBLIC), name="docs"),
 ]

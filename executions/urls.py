@@ -6,6 +6,7 @@ from django.urls import path
 
 from agents.rest.plain_views import by_method
 from executions import direct, views
+from executions.agent_api import RemovalViewSet
 
 _ONE = "executions/agents/<uuid:exec_id>"
 _CONTROLS = ("cancel", "pause", "resume", "extend")
@@ -18,6 +19,11 @@ _of_agent: Any = by_method(
 _of_agent_async: Any = by_method(post=direct.start_and_leave)
 
 urlpatterns = [
+    path(
+        "agent/boards/<uuid:board_id>/agents/<uuid:agent_id>",
+        RemovalViewSet.as_view({"delete": "destroy"}),
+        name="agent-removal",
+    ),
     path(
         "agents/<str:agent_id>/executions",
         _of_agent,

@@ -57,7 +57,9 @@ class SignalboxSchema(AutoSchema):
         return first.split(". ")[0].rstrip(".") or None
 
     def get_override_parameters(self) -> list[Any]:
-        headers = [_organization_header()] if self._is_authenticated() else []
+        # An agent's token says whose it is.
+        chooses = self._is_authenticated() and not getattr(self.view, "is_for_agents", False)
+        headers = [_organization_header()] if chooses else []
         if self.method == "POST":
             headers.append(_idempotency_header())
         if self._is_conditional():
@@ -122,7 +124,9 @@ class CallerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = ["session", "integrationKey", "agentToken"]
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
-        # Operator endpoints refuse agents; their own API declares their token.
+        # Operator endpoints refuse agents; their own API takes nothing but their token.
+        if getattr(auto_schema.view, "is_for_agents", False):
+            return [{"agentToken": []}]
         return [{"session": []}, {"integrationKey": []}]
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:

@@ -72,14 +72,14 @@ def set_tags(task: Task, tag_ids: Collection[UUID]) -> bool:
 
     To be called in the caller's transaction. Raises `TagNotFound` with `unknown_tag_ids`.
     """
-    wanted = set(tag_ids)
-    of_organization = Tag.objects.filter(organization=task.board.organization_id)
-    found = set(of_organization.filter(id__in=wanted).values_list("id", flat=True))
-    if found != wanted:
-        raise TagNotFound(unknown_tag_ids=sorted(wanted - found))
-    before = set(task.tags.values_list("id", flat=True))
-    task.tags.set(found)
-    return before != found
+    tags = list(Tag.objects.filter(organization=task.board.organization_id, id__in=tag_ids))
+    wanted = {tag.id for tag in tags}
+    if unknown := set(tag_ids) - wanted:
+        raise TagNotFound(unknown_tag_ids=sorted(unknown))
+    if wanted == set(task.tags.values_list("id", flat=True)):
+        return False
+    task.tags.set(tags)
+    return True
 
 
 def _normal(fields: Mapping[str, Any]) -> dict[str, Any]:

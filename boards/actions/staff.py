@@ -1,4 +1,4 @@
-"""The agents of a board as its lead keeps them: workers come and go, souls are written."""
+"""The workers of a board as its lead keeps them: created, and taught."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 from django.db import transaction
 
-from agents.actions import create_agent, delete_agent, write_soul
+from agents.actions import create_agent, write_soul
 from agents.activity import Actor, Target, record
 from agents.errors import Refusal
 from agents.messages import Letter, send
 from agents.models import Agent, MessageKind, SoulVersion
 from boards.actions.boards import locked_board, seat_agent
-from boards.actions.tasks import hand_back
 from boards.models import Board, Seat, SeatRole
 
 
@@ -45,17 +44,6 @@ def create_worker(board: Board, fields: Mapping[str, Any], *, by: Actor) -> Agen
     agent = create_agent(locked.organization, fields, by=by)
     seat_agent(locked, agent, by=by)
     return agent
-
-
-@transaction.atomic
-def remove_worker(board: Board, agent: Agent, *, by: Actor) -> None:
-    """Remove a worker; its open tasks go back to the inbox.
-
-    Raises AgentAlreadyRunning while it has a live execution, which the caller cancels first.
-    """
-    locked = locked_board(board)
-    hand_back(locked, agent, by=by)
-    delete_agent(agent, by=by)
 
 
 @transaction.atomic

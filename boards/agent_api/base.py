@@ -1,0 +1,82 @@
+"""What the views of the agent API share."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+from rest_framework import serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.activity import Actor
+from agents.errors import AgentNotFound, GatewayFailed
+from agents.messages import keep_failed
+from agents.models import Agent
+from agents.presence import with_presence
+from agents.rest.authentication import caller_of
+from agents.rest.idempotency import IdempotentMixin
+from boards.agent_api.guards import AgentPermission, Me
+from boards.models import Board
+
+Row = TypeVar("Row", bound=Model)
+DONE = {"ok": True}
+
+
+class OkSerializer(serializers.Serializer[Any]):
+    """That it was done."""
+
+    ok = serializers.BooleanField(default=True)
+
+
+class AgentViewSet(IdempotentMixin, viewsets.GenericViewSet[Row]):
+    """Operations of one agent, behind `AgentPermission`, which has set `me` and `board`."""
+
+    permission_classes = [AgentPermission]
+    is_for_agents = True
+    me: Me
+    board: Board
+
+    @property
+    def actor(self) -> Actor:
+        return caller_of(self.request).actor
+
+    def asked(self, shape: type[serializers.BaseSerializer[Any]]) -> dict[str, Any]:
+        """The valid body. Raises a ValidationError with every field's error."""
+        serializer = shape(data=self.request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def paged(self, rows: QuerySet[Row], shape: type[serializers.BaseSerializer[Any]]) -> Response:
+        """One page of the rows, filtered by the parameters of the request."""
+        page = self.paginate_queryset(self.filter_queryset(rows))
+        return self.get_paginated_response(shape(page, many=True).data)
+
+    def colleague(self, agent_id: UUID) -> Agent:
+        """The agent seated on the board, with its presence. Raises AgentNotFound."""
+        agents = Agent.objects.select_related("gateway", "organization")
+        found = with_presence(agents.filter(seat__board=self.board)).filter(pk=agent_id).first()
+        if found is None:
+            raise AgentNotFound
+        return found
+
+
+class Delivering:
+    """For operations that deliver within the request: what did not arrive is kept."""
+
+    def handle_exception(self, error: Exception) -> Response:
+        if isinstance(error, GatewayFailed):
+            # The request's transaction has been undone by now.
+            keep_failed(error)
+            self.failed_to_deliver(error)
+        response: Response = super().handle_exception(error)  # type: ignore[misc]  # APIView's.
+        return response
+
+    def failed_to_deliver(self, failure: GatewayFailed) -> None:
+        """What else is to be recorded then."""
+
+
+def ok(request: Request | None = None) -> Response:
+    """That it was done."""
+    return Response(DONE)

@@ -1,0 +1,370 @@
+"""Shapes that agents send, and those that they see differently from operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from agents.models import Agent, Message, MessageKind
+from agents.presence import Presence
+from agents.serializers import ActorField, KnownFieldsOnly, PresenceField
+from boards.models import (
+    Approval,
+    Board,
+    MemoryEntry,
+    OnboardingSession,
+    Seat,
+    SeatRole,
+    TaskStatus,
+)
+from boards.serializers.tasks import IdsField, TaskSerializer
+
+_LONGEST = 100_000
+
+
+def words(**options: Any) -> serializers.CharField:
+    """Text that is kept as it is written."""
+    return serializers.CharField(trim_whitespace=False, max_length=_LONGEST, **options)
+
+
+class HealthSerializer(serializers.Serializer[Any]):
+    """Who the caller is."""
+
+    ok = serializers.BooleanField()
+    agent_id = serializers.UUIDField()
+    board_id = serializers.UUIDField(allow_null=True)
+    gateway_id = serializers.UUIDField(allow_null=True)
+    status = serializers.ChoiceField(choices=Presence.choices)
+    is_board_lead = serializers.BooleanField()
+
+
+class AgentBoardSerializer(serializers.ModelSerializer[Board]):
+    """A board's goal and its rules."""
+
+    class Meta:
+        model = Board
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "description",
+            "objective",
+            "success_metrics",
+            "target_date",
+            "is_paused",
+            "block_status_changes_with_pending_approval",
+            "require_review_before_done",
+            "require_approval_for_done",
+            "comment_required_for_review",
+            "only_lead_can_change_status",
+            "max_agents",
+            "created_at",
+            "updated_at",
+        ]
+
+
+class RosterSerializer(serializers.ModelSerializer[Agent]):
+    """An agent as others see it."""
+
+    status = PresenceField()
+    board_id = serializers.UUIDField(source="seat.board_id", default=None, read_only=True)
+    is_board_lead = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Agent
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "description",
+            "kind",
+            "status",
+            "board_id",
+            "is_board_lead",
+            "last_seen_at",
+        ]
+
+    def get_is_board_lead(self, agent: Agent) -> bool:
+        seat: Seat | None = getattr(agent, "seat", None)
+        return seat is not None and seat.role == SeatRole.LEAD
+
+
+class AgentTaskSerializer(TaskSerializer):
+    """A card on the board."""
+
+    assigned_agent = None  # type: ignore[assignment]  # How DRF drops an inherited field.
+    assigned_agent_id = serializers.UUIDField(allow_null=True, read_only=True)
+
+    class Meta(TaskSerializer.Meta):
+        fields = [
+            name
+            for name in TaskSerializer.Meta.fields
+            if name not in {"assigned_agent", "tag_ids", "position"}
+        ] + ["assigned_agent_id"]
+
+
+class NewTaskSerializer(KnownFieldsOnly):
+    """A task that a lead wants done."""
+
+    title = serializers.CharField(max_length=500)
+    description = words(required=False, allow_blank=True)
+    status = serializers.ChoiceField(choices=TaskStatus.choices, required=False)
+    priority = serializers.IntegerField(required=False, min_value=1, max_value=5)
+    due_at = serializers.DateTimeField(required=False, allow_null=True)
+    assigned_agent_id = serializers.UUIDField(required=False, allow_null=True)
+    depends_on_task_ids = IdsField(required=False)
+    tag_ids = IdsField(required=False)
+    custom_field_values = serializers.DictField(
+        child=serializers.JSONField(allow_null=True), required=False
+    )
+
+
+class TaskChangeSerializer(KnownFieldsOnly):
+    """What changes of a task; which fields an agent may send depends on its role."""
+
+    title = serializers.CharField(max_length=500, required=False)
+    description = words(required=False, allow_blank=True)
+    status = serializers.ChoiceField(choices=TaskStatus.choices, required=False)
+    priority = serializers.IntegerField(required=False, min_value=1, max_value=5)
+    due_at = serializers.DateTimeField(required=False, allow_null=True)
+    assigned_agent_id = serializers.UUIDField(required=False, allow_null=True)
+    depends_on_task_ids = IdsField(required=False)
+    tag_ids = IdsField(required=False)
+    custom_field_values = serializers.DictField(
+        child=serializers.JSONField(allow_null=True), required=False
+    )
+    comment = words(required=False)
+
+
+class NewCommentSerializer(KnownFieldsOnly):
+    """Words on a task."""
+
+    content = words()
+
+
+class AgentMemorySerializer(serializers.ModelSerializer[MemoryEntry]):
+    """One thing that the board remembers."""
+
+    author = ActorField("author")
+
+    class Meta:
+        model = MemoryEntry
+        fields = ["id", "content", "tags", "source", "is_chat", "author", "created_at"]
+
+
+class NewMemorySerializer(KnownFieldsOnly):
+    """Something to remember; the tag `chat` makes it a line of the chat."""
+
+    content = words()
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=80), required=False, max_length=50
+    )
+    source = serializers.CharField(  # type: ignore[assignment]  # A field may have this name.
+        required=False, allow_blank=True, max_length=200
+    )
+
+
+class AgentApprovalSerializer(serializers.ModelSerializer[Approval]):
+    """A decision that was asked for, and how it was made."""
+
+    task_ids = serializers.SerializerMethodField()
+    requester = ActorField("requester")
+    decided_by = ActorField("decider")
+
+    class Meta:
+        model = Approval
+        fields = [
+            "id",
+            "kind",
+            "status",
+            "action_type",
+            "reason",
+            "payload",
+            "confidence",
+            "rubric_scores",
+            "task_ids",
+            "requester",
+            "decided_by",
+            "decision_reason",
+            "created_at",
+            "decided_at",
+        ]
+
+    def get_task_ids(self, approval: Approval) -> list[str]:
+        return [str(link.task_id) for link in approval.links.all()]
+
+
+class NewApprovalSerializer(serializers.Serializer[Any]):
+    """A decision to ask for. It is pending whatever else the body says."""
+
+    action_type = serializers.CharField(max_length=80)
+    reason = words()
+    payload = serializers.DictField(required=False)
+    confidence = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=100)
+    rubric_scores = serializers.DictField(child=serializers.FloatField(), required=False)
+    task_id = serializers.UUIDField(required=False, allow_null=True)
+    task_ids = IdsField(required=False)
+
+
+class NewWorkerSerializer(KnownFieldsOnly):
+    """A worker to create on the lead's own board."""
+
+    name = serializers.CharField(max_length=200)
+    description = words(required=False, allow_blank=True)
+    soul = words(required=False, allow_blank=True)
+    kind = serializers.ChoiceField(choices=("react", "external"), required=False)
+    model = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    tools = serializers.ListField(
+        child=serializers.CharField(max_length=80), required=False, allow_null=True, max_length=200
+    )
+
+
+class SoulChangeSerializer(KnownFieldsOnly):
+    """A whole soul, and why it changes."""
+
+    content = words()
+    source_url = serializers.URLField(required=False, allow_blank=True, max_length=2000)
+    reason = words(required=False, allow_blank=True)
+
+
+class NudgeSerializer(KnownFieldsOnly):
+    """What a silent agent is told."""
+
+    message = words()
+
+
+class QuestionSerializer(KnownFieldsOnly):
+    """What people are asked; the answer gets these tags and this source in the board's memory."""
+
+    content = words()
+    correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    preferred_channel = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    reply_tags = serializers.ListField(
+        child=serializers.CharField(max_length=80), required=False, max_length=50
+    )
+    reply_source = serializers.CharField(required=False, allow_blank=True, max_length=200)
+
+
+class AskedSerializer(serializers.Serializer[Any]):
+    """That people were asked."""
+
+    ok = serializers.BooleanField()
+    message_id = serializers.UUIDField()
+    correlation_id = serializers.CharField()
+
+
+class LeadWordSerializer(KnownFieldsOnly):
+    """What a lead is told."""
+
+    kind = serializers.ChoiceField(choices=("question", "handoff"))
+    content = words()
+    correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=100)
+
+
+class LeadToldSerializer(serializers.Serializer[Any]):
+    """Which lead was told, and whether the board got it for this."""
+
+    lead_agent_id = serializers.UUIDField()
+    lead_agent_name = serializers.CharField()
+    lead_created = serializers.BooleanField()
+
+
+class BroadcastSerializer(KnownFieldsOnly):
+    """What the leads of some boards, or of all, are told."""
+
+    content = words()
+    kind = serializers.ChoiceField(choices=("question", "handoff"), required=False)
+    correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    board_ids = IdsField(required=False)
+
+
+class BroadcastResultSerializer(serializers.Serializer[Any]):
+    """How one board's lead was told."""
+
+    board_id = serializers.UUIDField()
+    lead_agent_id = serializers.UUIDField(allow_null=True)
+    ok = serializers.BooleanField()
+    error = serializers.CharField(allow_blank=True)
+
+
+class BroadcastToldSerializer(serializers.Serializer[Any]):
+    """How many leads were told."""
+
+    ok = serializers.BooleanField()
+    sent = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    results = BroadcastResultSerializer(many=True)
+
+
+class InboxSerializer(serializers.ModelSerializer[Message]):
+    """A message to the agent."""
+
+    kind = serializers.ChoiceField(choices=MessageKind.choices)
+    sender = ActorField("sender")
+    board = serializers.UUIDField(source="board_id", allow_null=True)
+    task = serializers.UUIDField(source="task_id", allow_null=True)
+
+    class Meta:
+        model = Message
+        fields = [
+            "id",
+            "kind",
+            "sender",
+            "content",
+            "board",
+            "task",
+            "correlation_id",
+            "data",
+            "created_at",
+        ]
+
+
+class PayloadSerializer(serializers.Serializer[Any]):
+    """What a webhook brought; with `max_chars` the beginning of it, and `truncated` says so."""
+
+    id = serializers.UUIDField()
+    webhook = serializers.UUIDField()
+    body = serializers.CharField()
+    content_type = serializers.CharField()
+    truncated = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+
+class OnboardingDraftSerializer(KnownFieldsOnly):
+    """What a board is to be, as the interview found."""
+
+    objective = words(required=False, allow_blank=True)
+    success_metrics = serializers.DictField(required=False)
+    target_date = serializers.DateField(required=False, allow_null=True)
+    autonomy = serializers.ChoiceField(
+        choices=("ask_first", "balanced", "autonomous"), required=False
+    )
+    verbosity = serializers.CharField(required=False, allow_blank=True, max_length=80)
+    output_format = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    update_cadence = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    lead_name = serializers.CharField(required=False, max_length=200)
+    lead_soul = words(required=False, allow_blank=True)
+
+
+class OnboardingUpdateSerializer(KnownFieldsOnly):
+    """Either a question with its options, or the finished draft."""
+
+    question = words(required=False)
+    options = serializers.ListField(
+        child=serializers.CharField(max_length=500), required=False, max_length=20
+    )
+    draft = OnboardingDraftSerializer(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("question" in attrs) == ("draft" in attrs):
+            raise serializers.ValidationError("Send a question or a draft.", code="one_of")
+        return attrs
+
+
+class OnboardingSerializer(serializers.ModelSerializer[OnboardingSession]):
+    """How far the setting-up of a board came."""
+
+    class Meta:
+        model = OnboardingSession
+        fields = ["id", "board", "status", "questions", "draft", "created_at", "updated_at"]

@@ -1,0 +1,1 @@
+"""The operations of the agent API, a file a concept."""

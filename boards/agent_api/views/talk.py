@@ -1,0 +1,165 @@
+"""What agents say to people, to leads, and hear themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents import messages
+from agents.errors import GatewayFailed, GatewayUnreachable, Refusal
+from agents.models import Agent, Message, MessageKind, MessageState
+from boards.actions import leads, questions
+from boards.agent_api.base import DONE, AgentViewSet, Delivering, OkSerializer
+from boards.agent_api.operation import operation
+from boards.agent_api.serializers import (
+    AskedSerializer,
+    BroadcastSerializer,
+    BroadcastToldSerializer,
+    InboxSerializer,
+    LeadToldSerializer,
+    LeadWordSerializer,
+    QuestionSerializer,
+)
+from boards.errors import BoardNotFound
+from boards.models import Board
+from boards.views.tasks import OldestFirst
+
+_KINDS = {"question": MessageKind.LEAD_QUESTION, "handoff": MessageKind.LEAD_HANDOFF}
+MOST_BOARDS = 200
+
+
+class MessageNotFound(Refusal):
+    """There is no such message in this inbox."""
+
+    code = "MESSAGE_NOT_FOUND"
+    status_code = 404
+
+
+class TooManyBoards(Refusal):
+    """A broadcast reaches a limited number of boards; name those that are meant."""
+
+    code = "TOO_MANY_BOARDS"
+    status_code = 422
+
+
+class QuestionViewSet(Delivering, AgentViewSet[Agent]):
+    queryset = Agent.objects.all()
+
+    @operation(
+        "agent_lead_ask_user_via_gateway_main",
+        "Ask people",
+        request=QuestionSerializer,
+        responses=AskedSerializer,
+    )
+    def create(self, request: Request, board_id: UUID) -> Response:
+        asked = questions.Question(**self.asked(QuestionSerializer))
+        _require_gateway_on(self.me.agent)
+        message = questions.ask_people(self.board, asked, by=self.actor)
+        told = {
+            "ok": True,
+            "message_id": message.id,
+            "correlation_id": message.correlation_id,
+        }
+        return Response(AskedSerializer(told).data)
+
+
+class LeadMessageViewSet(Delivering, AgentViewSet[Agent]):
+    queryset = Agent.objects.all()
+
+    @operation(
+        "agent_main_message_board_lead",
+        "Tell a board's lead",
+        request=LeadWordSerializer,
+        responses=LeadToldSerializer,
+    )
+    def create(self, request: Request, board_id: UUID) -> Response:
+        word = _word(self.asked(LeadWordSerializer))
+        _require_gateway_on(self.me.agent)
+        lead, is_new = leads.message_lead(self.board, word, by=self.actor, main=self.me.agent)
+        told = {"lead_agent_id": lead.id, "lead_agent_name": lead.name, "lead_created": is_new}
+        return Response(LeadToldSerializer(told).data)
+
+
+class BroadcastViewSet(AgentViewSet[Agent]):
+    queryset = Agent.objects.all()
+
+    @operation(
+        "agent_main_broadcast_lead_message",
+        "Tell the leads of boards",
+        request=BroadcastSerializer,
+        responses={200: BroadcastToldSerializer, 207: BroadcastToldSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        asked = self.asked(BroadcastSerializer)
+        boards = self._boards(asked.pop("board_ids", None))
+        _require_gateway_on(self.me.agent)
+        results = leads.broadcast(boards, _word(asked, MessageKind.BROADCAST), by=self.actor)
+        failed = [told for told in results if told.error]
+        if failed and len(failed) == len(results):
+            raise GatewayFailed("No lead was reached.", results=_shown(results))
+        told = {
+            "ok": not failed,
+            "sent": len(results) - len(failed),
+            "failed": len(failed),
+            "results": _shown(results),
+        }
+        return Response(BroadcastToldSerializer(told).data, status=207 if failed else 200)
+
+    def _boards(self, wanted: list[UUID] | None) -> list[Board]:
+        rows = Board.objects.select_related("organization")
+        mine = rows.filter(organization=self.me.organization).order_by("pk")
+        if wanted is not None:
+            found = list(mine.filter(pk__in=wanted))
+            if missing := set(wanted) - {board.id for board in found}:
+                raise BoardNotFound(unknown_board_ids=sorted(missing))
+            return found
+        found = list(mine[: MOST_BOARDS + 1])
+        if len(found) > MOST_BOARDS:
+            raise TooManyBoards(maximum=MOST_BOARDS)
+        return found
+
+
+class InboxViewSet(AgentViewSet[Message]):
+    queryset = Message.objects.all()
+    serializer_class = InboxSerializer
+    pagination_class = OldestFirst
+    needs_gateway = False
+
+    @operation("agent_inbox", "Read my inbox", responses=InboxSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        return self.paged(messages.inbox_of(self.me.agent), InboxSerializer)
+
+    @operation("agent_inbox_ack", "Acknowledge a message", request=None, responses=OkSerializer)
+    def ack(self, request: Request, message_id: UUID) -> Response:
+        mine = Message.objects.filter(recipient=self.me.agent).exclude(state=MessageState.FAILED)
+        message = mine.filter(pk=message_id).first()
+        if message is None:
+            raise MessageNotFound
+        messages.acknowledge(message, by=self.me.agent)
+        return Response(DONE)
+
+
+def _require_gateway_on(agent: Agent) -> None:
+    """The agent's own gateway, through which it speaks, is not switched off."""
+    if agent.gateway is not None and not agent.gateway.is_enabled:
+        raise GatewayUnreachable
+
+
+def _word(asked: dict[str, Any], otherwise: MessageKind = MessageKind.LEAD_QUESTION) -> leads.Word:
+    kind = _KINDS.get(asked.get("kind", ""), otherwise)
+    return leads.Word(kind, asked["content"], asked.get("correlation_id", ""))
+
+
+def _shown(results: list[leads.Told]) -> list[dict[str, Any]]:
+    return [
+        {
+            "board_id": str(told.board.id),
+            "lead_agent_id": told.lead and str(told.lead.id),
+            "ok": not told.error,
+            "error": told.error,
+        }
+        for told in results
+    ]

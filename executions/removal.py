@@ -1,0 +1,34 @@
+"""Removes a worker although it is at work: what it does is cancelled, what it had is free."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from agents.actions import delete_agent
+from agents.activity import Actor
+from agents.errors import AgentNotFound
+from agents.models import Agent, LiveWork
+from boards.actions.boards import locked_board
+from boards.actions.tasks import hand_back
+from boards.models import Board
+from executions import actions
+from executions.models import TERMINAL, Execution
+
+
+@transaction.atomic
+def remove_worker(board: Board, agent: Agent, *, by: Actor) -> None:
+    """Delete an agent of the board: its tasks go back to the inbox, its executions are cancelled,
+    at once where one runs. Raises AgentNotFound.
+
+    No execution of it starts meanwhile: a start shares the row that is locked here.
+    """
+    locked = locked_board(board)
+    hand_back(locked, agent, by=by)
+    if not Agent.objects.select_for_update(no_key=True).filter(pk=agent.pk).first():
+        raise AgentNotFound
+    live = Execution.objects.filter(agent=agent).exclude(status__in=TERMINAL)
+    for execution in live.order_by("pk"):
+        actions.cancel(execution, by=by, reason="Its agent was removed.", is_hard=True)
+    # What a worker still has to end is no longer the agent's, which would keep it from going.
+    LiveWork.objects.filter(agent=agent).update(agent=None)
+    delete_agent(agent, by=by)
