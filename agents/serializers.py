@@ -167,8 +167,8 @@ class PresenceField(serializers.ChoiceField):
     def __init__(self) -> None:
         super().__init__(choices=Presence.choices, read_only=True, source="*")
 
-    def to_representation(self, agent: Agent) -> str:
-        return presence_of(agent)
+    def to_representation(self, value: Any) -> str:
+        return presence_of(value)
 
 
 class TenantGatewayField(serializers.PrimaryKeyRelatedField[Gateway]):
