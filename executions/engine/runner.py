@@ -51,12 +51,14 @@ from executions.engine.toolcalls import Ledger, prepared, unknown
 from executions.errors import Superseded
 from executions.models import CallStatus, EntryType, PauseReason
 from executions.stream import publish
-from executions.worktrees import WorktreeError
+from executions.worktrees import RepositoryBusy, WorktreeError
 
 logger = logging.getLogger(__name__)
 
 # A model that answers within it (a scripted one) costs no change of database connections.
 AT_ONCE_SECONDS = 0.002
+# Who holds a repository's lock for so long that a run gave up clones it, or stands still.
+REPOSITORY_RETRY_SECONDS = 10.0
 
 
 class Left(Exception):
@@ -98,6 +100,13 @@ class Run:
         except ModelBusy as busy:
             ends.sleep(
                 self.claim, self._spent_batch(), seconds=busy.retry_after, reason="model_busy"
+            )
+        except RepositoryBusy:
+            ends.sleep(
+                self.claim,
+                self._spent_batch(),
+                seconds=REPOSITORY_RETRY_SECONDS,
+                reason="repository_busy",
             )
         except (ModelError, WorktreeError) as error:
             ends.fail(self.claim, self._spent_batch(), code=error.code, message=str(error))
@@ -346,17 +355,21 @@ def advance(execution_id: UUID, epoch: int, worker: Any) -> None:
     with worker.keeper.watch(claim, taken_at=taken_at) as control:
         try:
             Run(claim, control).drive()
-        except _DATABASE_AWAY as error:
-            logger.warning(
-                "The database went away under %s; the lease gives it back: %s", claim.id, error
-            )
         except Exception as error:
+            if _is_database_away(error):
+                logger.warning(
+                    "The database went away under %s; the lease gives it back: %s", claim.id, error
+                )
+                return
             logger.exception("The run of %s failed in the engine.", claim.id)
             _fail(claim, error)
 
 
-# Not a fault of the run: the next claim goes on from what was committed.
-_DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
+def _is_database_away(error: Exception) -> bool:
+    """Whether this is no fault of the run: the next claim goes on from what was committed."""
+    if isinstance(error.__cause__, psycopg.errors.IdleInTransactionSessionTimeout):
+        return True  # This process stood still in the middle of a transaction.
+    return isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError)
 
 
 def _fail(claim: Claim, error: Exception) -> None:

@@ -43,6 +43,7 @@ LATE_POINTS = [
     Point.REPLIED,
     Point.STARTED,
     Point.TOOL_ENDED,
+    Point.KEEPING,
     Point.KEPT,
 ]
 LATE_TURN = 2
