@@ -8,7 +8,7 @@ from agents.rest.plain_views import by_method
 from executions import direct, views
 
 _ONE = "executions/agents/<uuid:exec_id>"
-_CONTROLS = ("cancel", "pause", "resume", "extend")
+_CONTROLS = ("cancel", "pause", "resume", "extend", "finish")
 _LIST: dict[str, Any] = {"get": "list"}
 
 # Typed as what `path` takes; Django calls both kinds.

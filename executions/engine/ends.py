@@ -7,6 +7,7 @@ it. After the transaction the permit is given back and the next execution dispat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from django.db import transaction
 from agents import activity
 from agents.activity import SYSTEM, Actor, Target
 from agents.models import LiveWork
+from agents.runtime.limits import Spent, reached
 from executions import states, stream
 from executions.engine import claim as claims
 from executions.engine import permits
@@ -68,6 +70,18 @@ def pause(claim: Claim, batch: Batch, reason: PauseReason) -> None:
         facts={"reason": str(reason)},
         pause_reason=reason,
     )
+
+
+def stop_at_limit(claim: Claim, batch: Batch, spent: Spent) -> None:
+    """Pause at the limit that is reached; if a person has just extended it, yield instead."""
+    with transaction.atomic():
+        # The commit holds the row's lock: nobody extends between this look and the move.
+        asked = claims.commit(claim, batch)
+        reason = reached(replace(spent, limits=asked.limits))
+        if reason:
+            pause(claim, Batch(), PauseReason(reason))
+        else:
+            give_up(claim, Batch())
 
 
 def sleep(claim: Claim, batch: Batch, *, seconds: float, reason: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import CancelledError, wait
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,7 @@ from agents.runtime.loop import TURN_WARNING, Answer, Transcript, react
 from agents.runtime.spec import RunSpec
 from agents.runtime.tools.catalogue import TOOLS
 from agents.runtime.tools.registry import Toolbox
-from executions import transcripts
+from executions import limits, transcripts
 from executions.engine import claim as claims
 from executions.engine import dispatch, ends
 from executions.engine.claim import Batch, Boundary, Claim
@@ -71,7 +71,8 @@ class Run:
     def __init__(self, claim: Claim, control: Control) -> None:
         row = claim.execution
         self.claim, self.control = claim, control
-        self.spec = replace(RunSpec.from_json(row.spec), max_turns=row.max_turns)
+        self.spec = RunSpec.from_json(row.spec)
+        self.limits = limits.limits_of(row)
         self.usage: dict[str, Any] = row.usage or {}
         self.toolbox = Toolbox(TOOLS.values(), self.spec.tools)
         self.ledger = Ledger(row)
@@ -132,9 +133,9 @@ class Run:
                 return self._spent()
             case Inject(text, reason):
                 self._inject(text, reason)
-            case LimitReached(reason):
+            case LimitReached():
                 self.files.leave_clean()
-                ends.pause(self.claim, self._spent_batch(), PauseReason(reason))
+                ends.stop_at_limit(self.claim, self._spent_batch(), self._spent())
             case Finished(output):
                 diff = self.files.finish()
                 ends.complete(self.claim, self._spent_batch(), output=output, diff=diff)
@@ -260,7 +261,7 @@ class Run:
         self._append(Message(Role.USER, text), type=EntryType.INJECTION)
         if reason == TURN_WARNING:
             self.batch.event(
-                "agent.turn_warning", turn=self.transcript.turn, max_turns=self._spent().max_turns
+                "agent.turn_warning", turn=self.transcript.turn, max_turns=self.limits.turns
             )
 
     def _commit(self, *, while_cancelling: bool = False) -> None:
@@ -271,6 +272,7 @@ class Run:
             while_cancelling=while_cancelling,
         )
         self.control.renewed(sent_at)
+        self.limits = self.asked.limits
         self.batch = Batch()
         publish(self.claim.id, self.asked.event_seq)
 
@@ -283,9 +285,7 @@ class Run:
         now = time.monotonic()
         self.usage["seconds"] = round(self.usage.get("seconds", 0.0) + now - self.since, 3)
         self.since = now
-        counted = {name: self.usage.get(name, 0) for name in asdict(Usage())}
-        max_turns = self.asked.max_turns if self.asked else self.spec.max_turns
-        return Spent(self.transcript.turn, Usage(**counted), self.usage["seconds"], max_turns)
+        return limits.spent(self.transcript.turn, self.usage, self.limits)
 
     def _look(self) -> None:
         """At a boundary: leave when a cancel, a pause or a shutdown asks for it."""

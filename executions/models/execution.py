@@ -29,6 +29,8 @@ class PauseReason(models.TextChoices):
     BUDGET = "budget"
 
 
+# A pause that more of something ends; or a person, who takes the work as it is.
+AT_A_LIMIT = (PauseReason.TURN_LIMIT, PauseReason.BUDGET)
 TERMINAL = (Status.CANCELLED, Status.COMPLETED, Status.FAILED)
 LIVE = tuple(status for status in Status if status not in TERMINAL)
 CLAIMED = (Status.RUNNING, Status.CANCELLING)
@@ -86,6 +88,8 @@ class Execution(Keyed):
     position = models.PositiveIntegerField(default=0)
     turn = models.PositiveIntegerField(default=0)
     max_turns = models.PositiveIntegerField()
+    token_budget = models.PositiveBigIntegerField(null=True)
+    seconds_budget = models.PositiveBigIntegerField(null=True)
     checkpoint = models.PositiveIntegerField(default=0)
     tree = models.CharField(max_length=64, blank=True)
     usage = models.JSONField(default=dict)
