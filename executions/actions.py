@@ -237,7 +237,10 @@ def cancel(
 
 
 def pause(execution: Execution, *, by: Actor) -> Execution:
-    """Stand still: at once where nothing runs, at the next boundary where something does."""
+    """Stand still: at once where nothing runs, at the next boundary where something does.
+
+    One that is paused with its agent does not go on with it then.
+    """
     with transaction.atomic():
         execution = _locked(execution)
         member = execution.permit
@@ -254,6 +257,10 @@ def pause(execution: Execution, *, by: Actor) -> Execution:
             pause_reason=PauseReason.OPERATOR,
         ):
             ends.announce(execution, member, "execution.paused")
+            ends.record(execution, "execution.paused", by=by)
+        elif execution.pause_reason == PauseReason.AGENT:
+            Execution.objects.filter(pk=execution.pk).update(pause_reason=PauseReason.OPERATOR)
+            execution.refresh_from_db(fields=["pause_reason"])
             ends.record(execution, "execution.paused", by=by)
         else:
             raise states.refusal(execution, Status.PAUSED)

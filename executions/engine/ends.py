@@ -28,6 +28,9 @@ from executions.models import TERMINAL, Condition, Execution, PauseReason, Statu
 from executions.states import ClockTimestamp
 
 
+_ON = (Status.QUEUED, Status.WAITING)
+
+
 def complete(claim: Claim, batch: Batch, *, output: Any, diff: Mapping[str, Any] | None) -> None:
     """End well, with the output and the diff of the files that were changed."""
     _leave(
@@ -123,7 +126,9 @@ def _leave(
     execution, member = claim.execution, claim.execution.permit
     with transaction.atomic():
         asked = None if batch is None else claims.commit(claim, batch)
-        if asked and asked.is_pause_requested and to in (Status.QUEUED, Status.WAITING):
+        # Or will, with its agent.
+        goes_on = to in _ON or fields.get("pause_reason") == PauseReason.AGENT
+        if asked and asked.is_pause_requested and goes_on:
             # The commit holds the row's lock: a pause that was asked for is not lost on the way.
             to, event = Status.PAUSED, "execution.paused"
             facts, fields = {"reason": "operator"}, {**fields, "pause_reason": "operator"}

@@ -290,9 +290,9 @@ class Run:
     def _look(self) -> None:
         """At a boundary: leave when a cancel, a pause or a shutdown asks for it."""
         self._look_between_calls()
-        if self.control.is_pause_requested or (self.asked and self.asked.is_pause_requested):
+        if reason := self._why_pause():
             self.files.leave_clean()
-            ends.pause(self.claim, self._spent_batch(), PauseReason.OPERATOR)
+            ends.pause(self.claim, self._spent_batch(), reason)
             raise Left
         if self.control.is_draining:
             self.files.leave_clean()
@@ -304,6 +304,12 @@ class Run:
                 self.claim, self._spent_batch(), code="TIMED_OUT", message="Its deadline passed."
             )
             raise Left
+
+    def _why_pause(self) -> PauseReason | None:
+        """Who wants it to stand still: a person's word holds longer than the agent's pause."""
+        if self.control.is_pause_requested or (self.asked and self.asked.is_pause_requested):
+            return PauseReason.OPERATOR
+        return PauseReason.AGENT if self.control.is_agent_paused else None
 
     def _look_between_calls(self) -> None:
         if self.control.is_cancelling or (self.asked and self.asked.is_cancelling):

@@ -25,6 +25,7 @@ class PauseReason(models.TextChoices):
     """Why an execution is paused."""
 
     OPERATOR = "operator"
+    AGENT = "agent"  # Its agent is paused; it goes on with it.
     TURN_LIMIT = "turn_limit"
     BUDGET = "budget"
 
@@ -175,6 +176,12 @@ class Execution(Keyed):
                 fields=["deadline_at"],
                 condition=Q(status__in=[Status.QUEUED, Status.WAITING]),
                 name="execution_deadline",
+            ),
+            # Serves the sweep: what goes on when its agent does.
+            models.Index(
+                fields=["agent"],
+                condition=Q(status=Status.PAUSED, pause_reason=PauseReason.AGENT),
+                name="execution_paused_with_agent",
             ),
             # Serves the rebuild of the permits and the capacity of a board.
             models.Index(
