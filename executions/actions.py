@@ -1,4 +1,4 @@
-"""Every write that is asked of executions from outside: start, cancel, pause, resume, extend.
+"""Every write that is asked of executions from outside, from start to finish.
 
 Each is one transaction with its event and its line of activity; a worker's own writes go through
 `engine.ends`.
@@ -19,6 +19,7 @@ from agents.errors import AgentAlreadyRunning, AgentNotFound
 from agents.live import hold
 from agents.models import Agent, LiveWork
 from agents.runtime.facts import Message, Role
+from agents.runtime.limits import reached
 from agents.runtime.spec import RunSpec
 from boards.models import Board, Task
 from executions import configuration, states, stream
@@ -34,7 +35,9 @@ from executions.errors import (
     TaskBusy,
     WorkGone,
 )
+from executions.limits import spent_of
 from executions.models import (
+    AT_A_LIMIT,
     TERMINAL,
     Condition,
     Entry,
@@ -149,6 +152,8 @@ def _new(agent: Agent, wish: Wish, spec: RunSpec) -> Execution:
         worker_queue=wish.board.worker_queue if wish.board else "executions",
         priority=wish.priority,
         max_turns=spec.max_turns,
+        token_budget=spec.token_budget or None,
+        seconds_budget=spec.seconds_budget or None,
         event_seq=1,
         position=1,
         queued_at=now,
@@ -232,7 +237,10 @@ def cancel(
 
 
 def pause(execution: Execution, *, by: Actor) -> Execution:
-    """Stand still: at once where nothing runs, at the next boundary where something does."""
+    """Stand still: at once where nothing runs, at the next boundary where something does.
+
+    One that is paused with its agent does not go on with it then.
+    """
     with transaction.atomic():
         execution = _locked(execution)
         member = execution.permit
@@ -249,6 +257,10 @@ def pause(execution: Execution, *, by: Actor) -> Execution:
             pause_reason=PauseReason.OPERATOR,
         ):
             ends.announce(execution, member, "execution.paused")
+            ends.record(execution, "execution.paused", by=by)
+        elif execution.pause_reason == PauseReason.AGENT:
+            Execution.objects.filter(pk=execution.pk).update(pause_reason=PauseReason.OPERATOR)
+            execution.refresh_from_db(fields=["pause_reason"])
             ends.record(execution, "execution.paused", by=by)
         else:
             raise states.refusal(execution, Status.PAUSED)
@@ -286,19 +298,55 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
     return execution
 
 
-def extend(execution: Execution, *, turns: int, by: Actor) -> Execution:
-    """Give a live execution more turns; one that is paused at its limit goes on."""
+def extend(
+    execution: Execution, *, by: Actor, turns: int = 0, tokens: int = 0, seconds: int = 0
+) -> Execution:
+    """Give a live execution more of these; one that is paused at a limit goes on if that will do.
+
+    Of what has no limit it has enough: nothing is changed there.
+    """
+    more = {"turns": turns, "tokens": tokens, "seconds": seconds}
     with transaction.atomic():
         execution = _locked(execution)
         if execution.status in TERMINAL:
             raise states.refusal(execution, Status.QUEUED)
-        Execution.objects.filter(pk=execution.pk).update(max_turns=F("max_turns") + turns)
+        Execution.objects.filter(pk=execution.pk).update(
+            max_turns=F("max_turns") + turns,
+            token_budget=F("token_budget") + tokens,
+            seconds_budget=F("seconds_budget") + seconds,
+        )
         execution.refresh_from_db()
-        ends.record(execution, "execution.extended", by=by, turns=turns)
-        if execution.pause_reason == PauseReason.TURN_LIMIT:
+        given = {name: count for name, count in more.items() if count}
+        ends.record(execution, "execution.extended", by=by, **given)
+        if execution.pause_reason in AT_A_LIMIT and not reached(spent_of(execution)):
             resume(execution, by=by)
             execution.refresh_from_db()
     return execution
+
+
+def finish(execution: Execution, *, by: Actor) -> Execution:
+    """End one that is paused at a limit as it is: its output is the last thing that it said."""
+    with transaction.atomic():
+        execution = _locked(execution)
+        moved = states.move(
+            execution,
+            Status.COMPLETED,
+            frm=[Status.PAUSED],
+            guard={"pause_reason__in": AT_A_LIMIT},
+            event="execution.completed",
+            facts={"reason": "finished"},
+            output=_last_text(execution),
+        )
+        if not moved:
+            raise _not_at_a_limit(execution)
+        ends.announce(execution, "", "execution.completed", by=by)
+    return execution
+
+
+def _last_text(execution: Execution) -> str:
+    said = Entry.objects.filter(execution=execution, role=Role.ASSISTANT).exclude(content__text="")
+    content = said.order_by("-position").values_list("content", flat=True).first()
+    return str(content["text"]) if content else ""
 
 
 def _shift_deadline(execution: Execution, now: datetime) -> None:
@@ -330,6 +378,17 @@ def _inject(execution: Execution, text: str) -> None:
 def _locked(execution: Execution) -> Execution:
     """The row as it is now, under its lock for the rest of the transaction."""
     return Execution.objects.select_for_update(no_key=True).get(pk=execution.pk)
+
+
+def _not_at_a_limit(execution: Execution) -> ExecutionState:
+    reason = {"pause_reason": execution.pause_reason} if execution.pause_reason else {}
+    return ExecutionState(
+        "Only an execution that is paused at its turn limit or budget can be finished.",
+        execution_status=str(execution.status),
+        allowed=["paused"],
+        allowed_pause_reasons=sorted(map(str, AT_A_LIMIT)),
+        **reason,
+    )
 
 
 def _not_paused(execution: Execution) -> ExecutionState:

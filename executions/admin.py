@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,8 @@ from executions.models import (
 )
 
 _SHOWN_TEXT = 120
+# Tokens and seconds, of which nobody can say how many will do, are extended over REST.
+_TURNS_AT_ONCE = 10
 # What an operator asks first stands first; the rest of the row follows by itself.
 _SECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -55,6 +58,8 @@ _SECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
             "fields": (
                 "turn",
                 "max_turns",
+                "token_budget",
+                "seconds_budget",
                 "recoveries",
                 "cost",
                 "created_at",
@@ -127,7 +132,7 @@ class ExecutionPage(ReadOnlyPage):
     list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
     search_fields = ("id",)
     search_help_text = "An execution's id, or the name of its agent"
-    actions = ("cancel", "pause", "resume")
+    actions = ("cancel", "pause", "resume", "extend", "finish")
     inlines = (ConditionRows, WorktreeRow)
     exclude = ("spec", "usage", "diff")
     readonly_fields = ("transcript", "configuration", "cost", "changes")
@@ -165,6 +170,15 @@ class ExecutionPage(ReadOnlyPage):
     @admin.action(description="Resume", permissions=["control"])
     def resume(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
         self.for_each(request, rows, actions.resume, "Executions resumed")
+
+    @admin.action(description=f"Extend by {_TURNS_AT_ONCE} turns", permissions=["control"])
+    def extend(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        extend = partial(actions.extend, turns=_TURNS_AT_ONCE)
+        self.for_each(request, rows, extend, "Executions extended")
+
+    @admin.action(description="Finish as it is", permissions=["control"])
+    def finish(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, actions.finish, "Executions finished")
 
     @admin.display(description="Transcript")
     def transcript(self, execution: Execution) -> SafeString:

@@ -80,9 +80,18 @@ class ResumeSerializer(Request):
 
 
 class ExtendSerializer(Request):
-    """How many turns more it may take."""
+    """How much more it may use; at least one of them."""
 
-    turns = Whole(min_value=1, max_value=500)
+    turns = Whole(required=False, min_value=1, max_value=500)
+    tokens = Whole(required=False, min_value=1, max_value=1_000_000_000)
+    seconds = Whole(
+        required=False, min_value=1, max_value=LONGEST_DEADLINE, help_text="Time of work."
+    )
+
+    def validate(self, attrs: dict[str, int]) -> dict[str, int]:
+        if not attrs:
+            raise serializers.ValidationError("Give turns, tokens or seconds.")
+        return attrs
 
 
 class NothingSerializer(Request):

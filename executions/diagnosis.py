@@ -23,7 +23,7 @@ from agents.runtime.llm import ModelError, UnknownModel, open_model
 from agents.runtime.spec import ModelSettings
 from agents.runtime.tools.confine import confinement
 from executions import queries, semaphore
-from executions.models import Execution, PauseReason, Status, Worker
+from executions.models import AT_A_LIMIT, Execution, Status, Worker
 from executions.redis import client
 from executions.semaphore import Scope
 
@@ -267,11 +267,10 @@ def _counted(name: str, rows: QuerySet[Execution], advice: str) -> Finding:
 
 
 def _paused_at_limits() -> Iterator[Finding]:
-    reasons = [PauseReason.TURN_LIMIT, PauseReason.BUDGET]
-    paused = Execution.objects.filter(status=Status.PAUSED, pause_reason__in=reasons)
+    paused = Execution.objects.filter(status=Status.PAUSED, pause_reason__in=AT_A_LIMIT)
     counts = paused.values_list("pause_reason").annotate(count=Count("pk")).order_by()
     for reason, count in counts:
-        text, advice = f"{count} wait for a person", "Extend, resume or cancel them."
+        text, advice = f"{count} wait for a person", "Extend, finish or cancel them."
         yield Finding("stuck", f"paused at {reason}", text, Level.NOTE, advice)
 
 

@@ -48,6 +48,8 @@ def listed(execution: Execution) -> dict[str, Any]:
         "input": execution.input,
         "turn": execution.turn,
         "max_turns": execution.max_turns,
+        "token_budget": execution.token_budget,
+        "seconds_budget": execution.seconds_budget,
         "usage": usage(execution),
         "recoveries": execution.recoveries,
         "priority": execution.priority,

@@ -99,6 +99,8 @@ _DOCUMENT = {
     "output": "The greeting is misspelt; it is corrected.",
     "turn": 3,
     "max_turns": 50,
+    "token_budget": None,
+    "seconds_budget": None,
     "usage": {**_USAGE, "by_model": _BY_MODEL},
     "recoveries": 0,
     "priority": 3,
@@ -127,6 +129,8 @@ class ListedExecutionSerializer(Nested):
     failure = FailureSerializer(required=False)
     turn = serializers.IntegerField()
     max_turns = serializers.IntegerField()
+    token_budget = serializers.IntegerField(allow_null=True)
+    seconds_budget = serializers.IntegerField(allow_null=True)
     usage = UsageSerializer()
     recoveries = serializers.IntegerField()
     priority = serializers.IntegerField()

@@ -19,7 +19,7 @@ import redis
 from django.db import connection, transaction
 
 from executions.models import TERMINAL, Event, Execution
-from executions.redis import CONTROL, channel, client
+from executions.redis import CONTROL, channel, client, is_silent, note_silence
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,12 @@ def call_to_look(execution_id: UUID) -> None:
 
 
 def _publish(where: str, message: dict[str, Any]) -> None:
+    if is_silent():
+        return
     try:
         client().publish(where, json.dumps(message))
     except redis.RedisError as error:
+        note_silence(error)
         logger.debug("A hint was not published: %s", error)
 
 

@@ -9,7 +9,7 @@ from executions import direct, views
 from executions.agent_api import RemovalViewSet
 
 _ONE = "executions/agents/<uuid:exec_id>"
-_CONTROLS = ("cancel", "pause", "resume", "extend")
+_CONTROLS = ("cancel", "pause", "resume", "extend", "finish")
 _LIST: dict[str, Any] = {"get": "list"}
 
 # Typed as what `path` takes; Django calls both kinds.

@@ -132,13 +132,26 @@ class ExecutionViewSet(  # type: ignore[misc]  # Mixins name DRF's request, the 
 
     @_controlled(
         "executions_extend",
-        "Give an execution more turns",
+        "Give an execution more turns, tokens or seconds",
         ExtendSerializer,
-        "One that is paused at its turn limit goes on.",
+        "One that is paused at its turn limit or budget goes on, if that will do. Of what has no "
+        "limit it has enough already.",
     )
     @action(detail=True, methods=["post"])
     def extend(self, request: Request, exec_id: UUID) -> Response:
         return self._done(actions.extend, **self._body(ExtendSerializer))
+
+    @_controlled(
+        "executions_finish",
+        "End a paused execution as it is",
+        NothingSerializer,
+        "Only where it is paused at its turn limit or budget. It is completed, and its output is "
+        "the last thing that the agent said.",
+    )
+    @action(detail=True, methods=["post"])
+    def finish(self, request: Request, exec_id: UUID) -> Response:
+        self._body(NothingSerializer)
+        return self._done(actions.finish)
 
     @extend_schema(
         operation_id="executions_diff",

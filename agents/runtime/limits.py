@@ -5,32 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.runtime.facts import Usage
-from agents.runtime.spec import RunSpec
 
 WARN_AT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What a run has used so far; `seconds` is time of work, waits left out.
+class Limits:
+    """Where a run stops, as it is now: a person may have extended it since the start."""
 
-    `max_turns` is the limit as it is now: a person may have extended it since the start.
-    """
+    turns: int
+    tokens: int | None = None
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has used so far of its limits; `seconds` is time of work, waits left out."""
 
     turns: int
     usage: Usage
     seconds: float
-    max_turns: int
+    limits: Limits
 
 
-def reached(spec: RunSpec, spent: Spent) -> str:
+def reached(spent: Spent) -> str:
     """The reason to stop before the next turn (`turn_limit`, `budget`), or empty."""
-    if spent.turns >= spent.max_turns:
+    limits = spent.limits
+    if spent.turns >= limits.turns:
         return "turn_limit"
     tokens = spent.usage.input_tokens + spent.usage.output_tokens
-    if spec.token_budget and tokens >= spec.token_budget:
+    if limits.tokens is not None and tokens >= limits.tokens:
         return "budget"
-    if spec.seconds_budget and spent.seconds >= spec.seconds_budget:
+    if limits.seconds is not None and spent.seconds >= limits.seconds:
         return "budget"
     return ""
 

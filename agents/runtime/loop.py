@@ -96,11 +96,11 @@ def react(
             ended = yield from _conclude(spec, transcript)
             if ended:
                 return
-        note = warning(transcript.turn, spent.max_turns)
+        note = warning(transcript.turn, spent.limits.turns)
         if note and transcript.messages[-1].role is not Role.USER:
             transcript.add(Message(Role.USER, note))
             yield Inject(note, TURN_WARNING)
-        reason = reached(spec, spent)
+        reason = reached(spent)
         if reason:
             yield LimitReached(reason)
             return

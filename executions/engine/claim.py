@@ -16,6 +16,7 @@ from django.conf import settings
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents.runtime.limits import Limits
 from executions import prepared
 from executions.errors import Superseded
 from executions.models import CallStatus, Execution, Status
@@ -48,7 +49,7 @@ WITH fence AS (
     lease_expires_at = clock_timestamp() + %(lease)s
   WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = ANY(%(statuses)s)
   RETURNING id, event_seq, position, turn, checkpoint, tree, status,
-            pause_requested_at, cancel_is_hard, max_turns
+            pause_requested_at, cancel_is_hard, max_turns, token_budget, seconds_budget
 ), new_entries AS (
   INSERT INTO executions_entry
     (id, execution_id, position, parent_id, turn, type, role, content, usage, created_at)
@@ -81,7 +82,8 @@ WITH fence AS (
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
 )
-SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard, max_turns
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard,
+       max_turns, token_budget, seconds_budget
 FROM fence
 """
 
@@ -132,7 +134,7 @@ class Boundary:
     is_cancelling: bool
     is_pause_requested: bool
     is_hard: bool
-    max_turns: int
+    limits: Limits
 
 
 @dataclass(slots=True)
@@ -204,7 +206,15 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
     row = prepared.first(_COMMIT, parameters)
     if row is None:
         raise Superseded
-    return Boundary(row[0], row[1], row[2] == Status.CANCELLING, row[3], row[4], row[5])
+    event_seq, position, status, is_pause_requested, is_hard, *limits = row
+    return Boundary(
+        event_seq,
+        position,
+        status == Status.CANCELLING,
+        is_pause_requested,
+        is_hard,
+        Limits(*limits),
+    )
 
 
 def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[str, Any]) -> int:

@@ -39,6 +39,7 @@ class Control:
         self.stop = threading.Event()
         self.is_cancelling = False
         self.is_pause_requested = False
+        self.is_agent_paused = False
         self.is_draining = False
         self._lease = lease_seconds
         self._ends_at = taken_at + lease_seconds

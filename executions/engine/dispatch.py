@@ -20,6 +20,7 @@ from django.db import transaction
 from executions import locks, prepared, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
+from executions.redis import note_silence
 from executions.semaphore import Decision, PermitsLost, Request
 
 logger = logging.getLogger(__name__)
@@ -82,11 +83,19 @@ class Candidate:
 def dispatch(organization_id: UUID) -> int:
     """Admit what fits of an organization's queue and send it; returns how many were admitted.
 
-    Never raises for Redis being away: the rows stay queued, and the sweep comes back to them.
+    Never raises for Redis being away, nor for another dispatcher that waits for it: the rows stay
+    queued, and the sweep comes back to them.
     """
     try:
         return _walk_rebuilding(organization_id)
-    except (redis.RedisError, PermitsLost) as error:
+    except locks.Busy:
+        logger.info("The queue of %s is walked by somebody else.", organization_id)
+        return 0
+    except redis.RedisError as error:
+        note_silence(error)
+        logger.warning("Nothing is admitted while Redis is away: %s", error)
+        return 0
+    except PermitsLost as error:
         logger.warning("Nothing is admitted while Redis is away: %s", error)
         return 0
 

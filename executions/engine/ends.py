@@ -7,6 +7,7 @@ it. After the transaction the permit is given back and the next execution dispat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from django.db import transaction
 from agents import activity
 from agents.activity import SYSTEM, Actor, Target
 from agents.models import LiveWork
+from agents.runtime.limits import Spent, reached
 from executions import states, stream
 from executions.engine import claim as claims
 from executions.engine import permits
@@ -24,6 +26,9 @@ from executions.engine.dispatch import dispatch_next_on_commit
 from executions.errors import Superseded
 from executions.models import TERMINAL, Condition, Execution, PauseReason, Status
 from executions.states import ClockTimestamp
+
+
+_ON = (Status.QUEUED, Status.WAITING)
 
 
 def complete(claim: Claim, batch: Batch, *, output: Any, diff: Mapping[str, Any] | None) -> None:
@@ -70,6 +75,18 @@ def pause(claim: Claim, batch: Batch, reason: PauseReason) -> None:
     )
 
 
+def stop_at_limit(claim: Claim, batch: Batch, spent: Spent) -> None:
+    """Pause at the limit that is reached; if a person has just extended it, yield instead."""
+    with transaction.atomic():
+        # The commit holds the row's lock: nobody extends between this look and the move.
+        asked = claims.commit(claim, batch)
+        reason = reached(replace(spent, limits=asked.limits))
+        if reason:
+            pause(claim, Batch(), PauseReason(reason))
+        else:
+            give_up(claim, Batch())
+
+
 def sleep(claim: Claim, batch: Batch, *, seconds: float, reason: str) -> None:
     """Wait for a timer without a worker or a permit."""
     with transaction.atomic():
@@ -109,7 +126,9 @@ def _leave(
     execution, member = claim.execution, claim.execution.permit
     with transaction.atomic():
         asked = None if batch is None else claims.commit(claim, batch)
-        if asked and asked.is_pause_requested and to in (Status.QUEUED, Status.WAITING):
+        # Or will, with its agent.
+        goes_on = to in _ON or fields.get("pause_reason") == PauseReason.AGENT
+        if asked and asked.is_pause_requested and goes_on:
             # The commit holds the row's lock: a pause that was asked for is not lost on the way.
             to, event = Status.PAUSED, "execution.paused"
             facts, fields = {"reason": "operator"}, {**fields, "pause_reason": "operator"}

@@ -23,8 +23,8 @@ class Files:
     """A run that uses no tool costs nothing here.
 
     Every change is kept as a commit before the tool's outcome is committed, so that what a later
-    claim rebuilds is what the transcript says. Git works without a database connection, but for
-    the moment in which a ref is moved under the lock of the claim.
+    claim rebuilds is what the transcript says. No database connection is held while git works,
+    but for the moment in which it sets a ref.
     """
 
     def __init__(self, claim: Claim, control: Control, spec: RunSpec) -> None:

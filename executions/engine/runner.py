@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import CancelledError, wait
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,7 @@ from agents.runtime.loop import TURN_WARNING, Answer, Transcript, react
 from agents.runtime.spec import RunSpec
 from agents.runtime.tools.catalogue import TOOLS
 from agents.runtime.tools.registry import Toolbox
-from executions import transcripts
+from executions import limits, transcripts
 from executions.engine import claim as claims
 from executions.engine import dispatch, ends
 from executions.engine.claim import Batch, Boundary, Claim
@@ -51,12 +51,14 @@ from executions.engine.toolcalls import Ledger, prepared, unknown
 from executions.errors import Superseded
 from executions.models import CallStatus, EntryType, PauseReason
 from executions.stream import publish
-from executions.worktrees import WorktreeError
+from executions.worktrees import RepositoryBusy, WorktreeError
 
 logger = logging.getLogger(__name__)
 
 # A model that answers within it (a scripted one) costs no change of database connections.
 AT_ONCE_SECONDS = 0.002
+# Who holds a repository's lock for so long that a run gave up clones it, or stands still.
+REPOSITORY_RETRY_SECONDS = 10.0
 
 
 class Left(Exception):
@@ -69,7 +71,8 @@ class Run:
     def __init__(self, claim: Claim, control: Control) -> None:
         row = claim.execution
         self.claim, self.control = claim, control
-        self.spec = replace(RunSpec.from_json(row.spec), max_turns=row.max_turns)
+        self.spec = RunSpec.from_json(row.spec)
+        self.limits = limits.limits_of(row)
         self.usage: dict[str, Any] = row.usage or {}
         self.toolbox = Toolbox(TOOLS.values(), self.spec.tools)
         self.ledger = Ledger(row)
@@ -99,6 +102,13 @@ class Run:
             ends.sleep(
                 self.claim, self._spent_batch(), seconds=busy.retry_after, reason="model_busy"
             )
+        except RepositoryBusy:
+            ends.sleep(
+                self.claim,
+                self._spent_batch(),
+                seconds=REPOSITORY_RETRY_SECONDS,
+                reason="repository_busy",
+            )
         except (ModelError, WorktreeError) as error:
             ends.fail(self.claim, self._spent_batch(), code=error.code, message=str(error))
 
@@ -123,9 +133,9 @@ class Run:
                 return self._spent()
             case Inject(text, reason):
                 self._inject(text, reason)
-            case LimitReached(reason):
+            case LimitReached():
                 self.files.leave_clean()
-                ends.pause(self.claim, self._spent_batch(), PauseReason(reason))
+                ends.stop_at_limit(self.claim, self._spent_batch(), self._spent())
             case Finished(output):
                 diff = self.files.finish()
                 ends.complete(self.claim, self._spent_batch(), output=output, diff=diff)
@@ -251,7 +261,7 @@ class Run:
         self._append(Message(Role.USER, text), type=EntryType.INJECTION)
         if reason == TURN_WARNING:
             self.batch.event(
-                "agent.turn_warning", turn=self.transcript.turn, max_turns=self._spent().max_turns
+                "agent.turn_warning", turn=self.transcript.turn, max_turns=self.limits.turns
             )
 
     def _commit(self, *, while_cancelling: bool = False) -> None:
@@ -262,6 +272,7 @@ class Run:
             while_cancelling=while_cancelling,
         )
         self.control.renewed(sent_at)
+        self.limits = self.asked.limits
         self.batch = Batch()
         publish(self.claim.id, self.asked.event_seq)
 
@@ -274,16 +285,14 @@ class Run:
         now = time.monotonic()
         self.usage["seconds"] = round(self.usage.get("seconds", 0.0) + now - self.since, 3)
         self.since = now
-        counted = {name: self.usage.get(name, 0) for name in asdict(Usage())}
-        max_turns = self.asked.max_turns if self.asked else self.spec.max_turns
-        return Spent(self.transcript.turn, Usage(**counted), self.usage["seconds"], max_turns)
+        return limits.spent(self.transcript.turn, self.usage, self.limits)
 
     def _look(self) -> None:
         """At a boundary: leave when a cancel, a pause or a shutdown asks for it."""
         self._look_between_calls()
-        if self.control.is_pause_requested or (self.asked and self.asked.is_pause_requested):
+        if reason := self._why_pause():
             self.files.leave_clean()
-            ends.pause(self.claim, self._spent_batch(), PauseReason.OPERATOR)
+            ends.pause(self.claim, self._spent_batch(), reason)
             raise Left
         if self.control.is_draining:
             self.files.leave_clean()
@@ -295,6 +304,12 @@ class Run:
                 self.claim, self._spent_batch(), code="TIMED_OUT", message="Its deadline passed."
             )
             raise Left
+
+    def _why_pause(self) -> PauseReason | None:
+        """Who wants it to stand still: a person's word holds longer than the agent's pause."""
+        if self.control.is_pause_requested or (self.asked and self.asked.is_pause_requested):
+            return PauseReason.OPERATOR
+        return PauseReason.AGENT if self.control.is_agent_paused else None
 
     def _look_between_calls(self) -> None:
         if self.control.is_cancelling or (self.asked and self.asked.is_cancelling):
@@ -346,17 +361,21 @@ def advance(execution_id: UUID, epoch: int, worker: Any) -> None:
     with worker.keeper.watch(claim, taken_at=taken_at) as control:
         try:
             Run(claim, control).drive()
-        except _DATABASE_AWAY as error:
-            logger.warning(
-                "The database went away under %s; the lease gives it back: %s", claim.id, error
-            )
         except Exception as error:
+            if _is_database_away(error):
+                logger.warning(
+                    "The database went away under %s; the lease gives it back: %s", claim.id, error
+                )
+                return
             logger.exception("The run of %s failed in the engine.", claim.id)
             _fail(claim, error)
 
 
-# Not a fault of the run: the next claim goes on from what was committed.
-_DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
+def _is_database_away(error: Exception) -> bool:
+    """Whether this is no fault of the run: the next claim goes on from what was committed."""
+    if isinstance(error.__cause__, psycopg.errors.IdleInTransactionSessionTimeout):
+        return True  # This process stood still in the middle of a transaction.
+    return isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError)
 
 
 def _fail(claim: Claim, error: Exception) -> None:

@@ -17,11 +17,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from agents.activity import SYSTEM
 from agents.rest import idempotency
-from executions import states, worktrees
+from executions import actions, states, worktrees
 from executions.engine import ends, permits
 from executions.engine.dispatch import dispatch, send
-from executions.models import Condition, Execution, Status, Worker
+from executions.models import Condition, Execution, PauseReason, Status, Worker
 from executions.redis import client
 from executions.states import ClockTimestamp
 
@@ -117,6 +118,16 @@ def _wake(execution: Execution) -> None:
     ):
         Condition.objects.filter(execution=execution).delete()
         ends.announce(execution, "", "execution.queued")
+
+
+def _resume_with_agent() -> int:
+    """Executions that were paused because their agent was, once it is not any more."""
+    paused = Execution.objects.filter(status=Status.PAUSED, pause_reason=PauseReason.AGENT)
+    return _each(paused.exclude(agent__is_paused=True), _resume)
+
+
+def _resume(execution: Execution) -> None:
+    actions.resume(execution, by=SYSTEM)
 
 
 def _end_overdue() -> int:
@@ -225,6 +236,7 @@ def _forget_workers() -> int:
 _CHORES: tuple[Callable[[], int], ...] = (
     _recover_lost,
     _fire_timers,
+    _resume_with_agent,
     _end_overdue,
     _reconcile,
     _dispatch_queued,

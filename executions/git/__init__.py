@@ -1,7 +1,7 @@
 """Git as executions need it: each part runs the `git` command, and none knows Django."""
 
 from executions.git.clone import clean_url, ensure_clone, folder_of, is_url
-from executions.git.command import BranchTaken, GitError, NotARepository
+from executions.git.command import BranchTaken, GitError, NotARepository, RepositoryBusy
 from executions.git.diff import ChangedFile, Diff, diff
 from executions.git.locking import lock
 from executions.git.repository import (
@@ -27,6 +27,7 @@ __all__ = [
     "Files",
     "GitError",
     "NotARepository",
+    "RepositoryBusy",
     "add_worktree",
     "clean_url",
     "create_repository",

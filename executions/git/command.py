@@ -77,6 +77,12 @@ class BranchTaken(GitError):
     code = "WORKTREE_BRANCH_EXISTS"
 
 
+class RepositoryBusy(GitError):
+    """The repository's lock was not free in time."""
+
+    code = "REPOSITORY_BUSY"
+
+
 @dataclass(frozen=True, slots=True)
 class Git:
     """The git command on one repository.

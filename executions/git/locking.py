@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from executions.git.command import GitError
+from executions.git.command import RepositoryBusy
 
 _LOOK_SECONDS = 0.02
 
 
 @contextmanager
-def lock(path: Path, *, seconds: float = 300.0) -> Iterator[None]:
+def lock(path: Path, *, seconds: float) -> Iterator[None]:
     """Hold the lock file for the block; the kernel lets go of it when the process dies.
 
-    Each call waits for every other one, threads of this process included. Raises `GitError` when
-    the lock was not free within `seconds`.
+    Each call waits for every other one, threads of this process included. Raises
+    `RepositoryBusy` when the lock was not free within `seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -32,7 +32,7 @@ def _take(descriptor: int, deadline: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise GitError("The repository is busy; its lock was not free in time.") from None
+                raise RepositoryBusy("The repository is busy.") from None
             time.sleep(_LOOK_SECONDS)
         else:
             return

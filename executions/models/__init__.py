@@ -1,6 +1,13 @@
 """What was done: executions, their transcripts, their tool calls, and who carries them out."""
 
-from executions.models.execution import LIVE, TERMINAL, Execution, PauseReason, Status
+from executions.models.execution import (
+    AT_A_LIMIT,
+    LIVE,
+    TERMINAL,
+    Execution,
+    PauseReason,
+    Status,
+)
 from executions.models.toolcall import CallStatus, ToolCall
 from executions.models.transcript import Checkpoint, Entry, EntryType, Event
 from executions.models.wait import Condition
@@ -8,6 +15,7 @@ from executions.models.worker import Worker
 from executions.models.worktree import Worktree, WorktreeStatus
 
 __all__ = [
+    "AT_A_LIMIT",
     "LIVE",
     "TERMINAL",
     "CallStatus",

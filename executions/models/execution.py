@@ -25,10 +25,13 @@ class PauseReason(models.TextChoices):
     """Why an execution is paused."""
 
     OPERATOR = "operator"
+    AGENT = "agent"  # Its agent is paused; it goes on with it.
     TURN_LIMIT = "turn_limit"
     BUDGET = "budget"
 
 
+# A pause that more of something ends; or a person, who takes the work as it is.
+AT_A_LIMIT = (PauseReason.TURN_LIMIT, PauseReason.BUDGET)
 TERMINAL = (Status.CANCELLED, Status.COMPLETED, Status.FAILED)
 LIVE = tuple(status for status in Status if status not in TERMINAL)
 CLAIMED = (Status.RUNNING, Status.CANCELLING)
@@ -86,6 +89,8 @@ class Execution(Keyed):
     position = models.PositiveIntegerField(default=0)
     turn = models.PositiveIntegerField(default=0)
     max_turns = models.PositiveIntegerField()
+    token_budget = models.PositiveBigIntegerField(null=True)
+    seconds_budget = models.PositiveBigIntegerField(null=True)
     checkpoint = models.PositiveIntegerField(default=0)
     tree = models.CharField(max_length=64, blank=True)
     usage = models.JSONField(default=dict)
@@ -171,6 +176,12 @@ class Execution(Keyed):
                 fields=["deadline_at"],
                 condition=Q(status__in=[Status.QUEUED, Status.WAITING]),
                 name="execution_deadline",
+            ),
+            # Serves the sweep: what goes on when its agent does.
+            models.Index(
+                fields=["agent"],
+                condition=Q(status=Status.PAUSED, pause_reason=PauseReason.AGENT),
+                name="execution_paused_with_agent",
             ),
             # Serves the rebuild of the permits and the capacity of a board.
             models.Index(

@@ -10,6 +10,7 @@ from executions.worktrees.checkout import (
 )
 from executions.worktrees.errors import (
     NotAGitRepository,
+    RepositoryBusy,
     TreeMissing,
     WorktreeError,
     WorktreeSetupFailed,
@@ -19,6 +20,7 @@ from executions.worktrees.removal import prune, remove
 __all__ = [
     "Checkout",
     "NotAGitRepository",
+    "RepositoryBusy",
     "RunSetup",
     "TreeMissing",
     "WorktreeError",

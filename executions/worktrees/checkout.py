@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from executions.worktrees import origin, places
 from executions.worktrees.copying import copy_files
 from executions.worktrees.errors import (
     NotAGitRepository,
+    RepositoryBusy,
     TreeMissing,
     WorktreeError,
     WorktreeSetupFailed,
@@ -59,7 +61,8 @@ def prepare(execution: Execution, claim_id: UUID, *, run_setup: RunSetup) -> Che
     The first time it makes the branch. A later claim gets a directory of its own, filled from the
     kept tree and set up again, unless the last one left its own clean on this host; the old one is
     moved away, so that a worker that wakes late writes into nothing. Raises `WorktreeError` (no
-    directory is left then, and the row says why), and `Superseded` when the claim is gone.
+    directory is left then, and the row says why), `RepositoryBusy`, and `Superseded` when the
+    claim is gone.
     """
     row = Worktree.objects.filter(execution=execution).first()
     left = _left_clean(execution, claim_id, row)
@@ -129,8 +132,9 @@ def _register(
             error="",
             **facts,
         )
-        places.note(directory, git_dir=str(git_dir))
-        git.add_worktree(git_dir, directory, branch, base)
+        with _held(execution.id, claim_id):
+            places.note(directory, git_dir=str(git_dir))
+            git.add_worktree(git_dir, directory, branch, base)
     if row is not None and row.path and row.path != str(directory):
         places.discard(Path(row.path))
     return Checkout(
@@ -174,7 +178,7 @@ def keep(checkout: Checkout, turn: int, label: str = "") -> str:
     """Keep the files as they are: the commit that has them, empty while nothing ever changed.
 
     The commit stays reachable under `refs/signalbox/{execution}/{turn}`. Raises `WorktreeError`,
-    and `Superseded` when the claim is gone: no ref is written then.
+    `RepositoryBusy`, and `Superseded` when the claim is gone.
     """
     with _told():
         parent = checkout.tree or checkout.base
@@ -182,7 +186,10 @@ def keep(checkout: Checkout, turn: int, label: str = "") -> str:
         if commit is None:
             return checkout.tree
         ref = f"refs/signalbox/{checkout.execution_id}/{turn}"
-        with places.repository_lock(checkout.git_dir), _held(checkout):
+        with (
+            places.repository_lock(checkout.git_dir),
+            _held(checkout.execution_id, checkout.claim_id),
+        ):
             git.set_ref(checkout.git_dir, ref, commit)
     checkout.tree = commit
     return commit
@@ -198,8 +205,8 @@ def finish(checkout: Checkout) -> dict[str, Any] | None:
 
     Returns `{branch, base, commit, stat: {files, additions, deletions}, files: [{path, old_path,
     status, additions, deletions, binary}], patch, cut}`. A branch that someone else has moved is
-    left alone, and the work gets another one. May be called again. Raises `WorktreeError`, and
-    `Superseded` when the claim is gone.
+    left alone, and the work gets another one. May be called again. Raises `WorktreeError`,
+    `RepositoryBusy`, and `Superseded` when the claim is gone.
     """
     if not checkout.tree:
         return None
@@ -222,45 +229,45 @@ def _move_branch(checkout: Checkout) -> None:
     row = Worktree.objects.get(execution=execution)
     with places.repository_lock(checkout.git_dir):
         branch = origin.branch_of(execution, row, checkout.git_dir, checkout.base, checkout.tree)
-        expected = git.tip(checkout.git_dir, branch)
-        # The row first: a branch that no row names would be taken for somebody else's.
         _write(checkout.execution_id, checkout.claim_id, branch=branch)
-        with _held(checkout):
+        expected = git.tip(checkout.git_dir, branch)
+        with _held(checkout.execution_id, checkout.claim_id):
             git.set_branch(checkout.git_dir, branch, checkout.tree, expected)
     checkout.branch = branch
 
 
 def _write(execution_id: UUID, claim_id: UUID, **fields: Any) -> None:
     """Write the worktree's row if the claim still holds; else raises `Superseded`."""
-    with transaction.atomic():
-        _require_claim(execution_id, claim_id)
+    with _held(execution_id, claim_id):
         Worktree.objects.update_or_create(execution_id=execution_id, defaults=fields)
 
 
 @contextmanager
-def _held(checkout: Checkout) -> Iterator[None]:
-    """Nobody takes the claim over during the block; raises `Superseded` when it is gone.
+def _held(execution_id: UUID, claim_id: UUID) -> Iterator[None]:
+    """Let nobody take the claim away during the block. Raises `Superseded` when it is gone.
 
-    A process that stands still in the block loses the row with its session, after a lease: the
-    sweep then finds the execution as if it had been lost anywhere else.
+    The row is locked, so the block is short. A process that stands still in it loses its session
+    after a lease, and the sweep gives the execution on. The successor then waits for the lock of
+    the repository, which the process still holds: nothing that it sets when it wakes comes after
+    what the successor set, and the end of the block raises Django's `InternalError`.
     """
     with transaction.atomic():
-        _require_claim(checkout.execution_id, checkout.claim_id)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
-                [f"{int(settings.EXECUTION_LEASE.total_seconds() * 1000)}ms"],
-            )
+        _let_go_within(settings.EXECUTION_LEASE)
+        held = Execution.objects.select_for_update(no_key=True).filter(
+            pk=execution_id, claim_id=claim_id, status__in=CLAIMED
+        )
+        if not held.values_list("pk").first():
+            raise Superseded
         yield
 
 
-def _require_claim(execution_id: UUID, claim_id: UUID) -> None:
-    """Lock the execution's row, if the claim holds; else raises `Superseded`."""
-    held = Execution.objects.select_for_update(no_key=True).filter(
-        pk=execution_id, claim_id=claim_id, status__in=CLAIMED
-    )
-    if not held.values_list("pk").first():
-        raise Superseded
+def _let_go_within(limit: timedelta) -> None:
+    """Let PostgreSQL end this transaction when it is silent for so long."""
+    milliseconds = str(round(limit.total_seconds() * 1000))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [milliseconds]
+        )
 
 
 @contextmanager
@@ -268,6 +275,8 @@ def _told() -> Iterator[None]:
     """Tell what git or the disk said as this module's errors."""
     try:
         yield
+    except git.RepositoryBusy as error:
+        raise RepositoryBusy(str(error)) from error
     except git.NotARepository as error:
         raise NotAGitRepository(str(error), error.stderr) from error
     except git.GitError as error:

@@ -28,3 +28,7 @@ class TreeMissing(WorktreeError):
     """The execution's kept files are in a repository of another host."""
 
     code = "WORKTREE_TREE_MISSING"
+
+
+class RepositoryBusy(Exception):
+    """Another process holds the repository's lock: no failure, but come back later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -15,7 +16,11 @@ from django.conf import settings
 
 from executions import git
 
+logger = logging.getLogger(__name__)
+
 _SCRATCH = "scratch:"
+# Clones apart, nobody needs the lock for a second; a process that stands still holds it for ever.
+LOCK_SECONDS = 30.0
 
 
 def host() -> str:
@@ -90,9 +95,12 @@ def _check_allowed(folder: Path) -> None:
 
 
 def repository_lock(git_dir: Path) -> AbstractContextManager[None]:
-    """Held by whoever changes the repository's refs or its list of worktrees."""
+    """Held by whoever changes the repository's refs or its list of worktrees.
+
+    Raises `git.RepositoryBusy` when it is not free in time.
+    """
     digest = hashlib.sha256(os.fsencode(git_dir)).hexdigest()
-    return git.lock(_root() / "locks" / f"{digest[:24]}.lock")
+    return git.lock(_root() / "locks" / f"{digest[:24]}.lock", seconds=LOCK_SECONDS)
 
 
 def files_of(git_dir: Path, directory: Path) -> git.Files:
@@ -126,15 +134,24 @@ def discard(directory: Path) -> None:
     """Move the directory out of the way and delete it; none there is fine.
 
     A process that still works in it writes into what is being deleted. Its repository's lock
-    must not be held.
+    must not be held. While that is busy the note stays, and by it the next prune comes back.
     """
+    aside = [_set_aside(path) for path in (directory, private_of(directory))]
+    try:
+        _forget(directory)
+    except git.RepositoryBusy:
+        logger.info("The repository of %s is busy; it forgets the worktree later.", directory)
+    else:
+        aside.append(_set_aside(_note_of(directory)))
+    for path in aside:
+        delete(path)
+
+
+def _forget(directory: Path) -> None:
     git_dir = Path(noted(directory).get("git_dir", "/nonexistent"))
-    aside = [_set_aside(path) for path in parts_of(directory)]
     if git_dir.is_dir():
         with repository_lock(git_dir):
             git.remove_worktree(git_dir, directory)
-    for path in aside:
-        delete(path)
 
 
 def _set_aside(path: Path) -> Path:

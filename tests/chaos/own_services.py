@@ -45,12 +45,25 @@ class OwnService:
         """End it by this signal, as its manual says."""
         self._end(number)
 
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It takes connections and answers nothing for the length of the block."""
+        process = self._process()
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
     def start(self) -> None:
         """Start it again with what it kept."""
         self._services.revive()
 
+    def _process(self) -> psutil.Process:
+        return psutil.Process(int(self._pid_file.read_text().split()[0]))
+
     def _end(self, number: int) -> None:
-        process = psutil.Process(int(self._pid_file.read_text().split()[0]))
+        process = self._process()
         process.send_signal(number)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, 0)
@@ -90,6 +103,7 @@ def own_redis(*, durable: bool) -> Iterator[OwnService]:
 def _forget_redis() -> None:
     """Let the next use connect to where the settings point now."""
     ours.client.cache_clear()
+    ours._silent_until = float("-inf")
     semaphore._script.cache_clear()
     celery_app._pool = None
     celery_app.amqp._producer_pool = None

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from executions.engine.sweep import sweep
 from executions.models import Execution, Status
 from executions.redis import client
 from tests.chaos import proof
@@ -15,12 +16,16 @@ from tests.chaos.crowd import Crowd
 from tests.chaos.fleet import Fleet, Victim
 from tests.chaos.own_services import own_redis
 from tests.chaos.sampler import Sampler
+from tests.factories import all_at_once
 from tests.processes import ended, wait_until
+from tests.starting import a_run, an_agent
 
 pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True)]
 
 # A start asks Redis for a permit, and must not wait for it to come back.
 ACCEPTED_WITHIN = 5.0
+# The time of one socket, the patience with another's walk, and a busy machine.
+ONE_TIMEOUT = 3.5
 
 
 def test_a_flush_or_restart_of_redis_admits_nobody_beyond_a_limit(workers: Fleet) -> None:
@@ -51,6 +56,25 @@ def test_starts_are_accepted_and_what_runs_goes_on_while_redis_is_away(workers: 
             # It comes back without its file, and with everything that waited.
             service.start()
         _assert_all_end_within_limits(crowd, sampler, worker)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_starts_do_not_wait_for_one_another_while_redis_hangs(count: int) -> None:
+    with own_redis(durable=False) as service:
+        agent = an_agent()
+        a_run(agent, {"say": "x"})
+
+        def start() -> float:
+            began = time.monotonic()
+            a_run(agent, {"say": "x"})
+            return time.monotonic() - began
+
+        with service.hanging():
+            took = all_at_once(*[start] * count)
+        assert max(took) < ONE_TIMEOUT, took
+        assert Execution.objects.filter(admitted_epoch=None).count() == count
+        sweep()
+        assert not Execution.objects.filter(admitted_epoch=None).exists()
 
 
 def _assert_all_end_within_limits(crowd: Crowd, sampler: Sampler, worker: Victim) -> None:

@@ -6,14 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
 from executions.engine import claim as claims
-from executions.engine import ends
+from executions.engine import ends, runner
 from executions.engine.claim import Batch, Claim
+from executions.engine.keeper import Keeper
 from executions.models import Execution, PauseReason, Status, Worker
 from tests.processes import wait_until
 
@@ -53,6 +55,14 @@ def claimed(execution: Execution) -> Claim:
     claim = claims.take(execution.id, execution.epoch, "here:1")
     assert claim is not None
     return claim
+
+
+def drive(execution: Execution) -> None:
+    """Carry an admitted execution on in this thread, as a worker does, until it leaves."""
+    execution.refresh_from_db()
+    keeper = Keeper(name="here:1", queues=[], concurrency=1, sweep=lambda: None)
+    runner.advance(execution.id, execution.epoch, SimpleNamespace(name="here:1", keeper=keeper))
+    execution.refresh_from_db()
 
 
 def complete(execution: Execution, output: Any = "done") -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from agents.activity import SYSTEM
 from agents.models import Agent, User
-from executions import actions
+from executions import actions, states
 from executions.configuration import Wish
 from executions.models import (
     Checkpoint,
@@ -20,6 +20,7 @@ from executions.models import (
     Entry,
     Event,
     Execution,
+    PauseReason,
     Status,
     ToolCall,
     Worktree,
@@ -149,6 +150,16 @@ def test_executions_are_paused_resumed_and_cancelled(admin: Client, agent: Agent
     ]:
         act(admin, name, *runs)
         assert set(Execution.objects.values_list("status", flat=True)) == {status}
+
+
+def test_executions_at_their_limit_are_extended_and_finished(admin: Client, agent: Agent) -> None:
+    for name, status in [("extend", Status.QUEUED), ("finish", Status.COMPLETED)]:
+        run = a_run(agent)
+        reason = PauseReason.TURN_LIMIT
+        assert states.move(run, Status.PAUSED, event="execution.paused", pause_reason=reason)
+        act(admin, name, run)
+        run.refresh_from_db()
+        assert run.status == status
 
 
 def test_a_refusal_is_a_message_and_the_others_are_done(admin: Client, agent: Agent) -> None:

@@ -104,6 +104,8 @@ def test_the_document_names_everything(
         "output": "done",
         "turn": 2,
         "max_turns": run.max_turns,
+        "token_budget": None,
+        "seconds_budget": None,
         "usage": {
             "requests": 2,
             "input_tokens": 30,
@@ -452,7 +454,7 @@ def test_turns_are_counted_in_whole_numbers(api: APIClient, agent: Agent, turns:
     refused(answer, 422, "VALIDATION_FAILED")
 
 
-@pytest.mark.parametrize("control", ["cancel", "pause", "resume", "extend"])
+@pytest.mark.parametrize("control", ["cancel", "pause", "resume", "extend", "finish"])
 def test_what_has_ended_is_not_controlled(api: APIClient, agent: Agent, control: str) -> None:
     run = ended(a_run(agent))
     body = {"turns": 1} if control == "extend" else {}
@@ -461,7 +463,7 @@ def test_what_has_ended_is_not_controlled(api: APIClient, agent: Agent, control:
     refused(api.delete(of(run)), 409, "EXECUTION_STATE")
 
 
-@pytest.mark.parametrize("control", ["cancel", "pause", "resume", "extend"])
+@pytest.mark.parametrize("control", ["cancel", "pause", "resume", "extend", "finish"])
 def test_a_field_that_is_not_known_is_422(api: APIClient, agent: Agent, control: str) -> None:
     answer = api.post(of(a_run(agent), f"/{control}"), {"colour": "red"})
     problem = refused(answer, 422, "VALIDATION_FAILED")
@@ -480,7 +482,7 @@ def test_a_control_with_a_key_has_its_effect_once(api: APIClient, agent: Agent) 
 # --- who may -----------------------------------------------------------------------------------
 
 READS = ("", "/diff", "/events", "/entries", "/checkpoints", "/tool-calls")
-CONTROLS = ("/cancel", "/pause", "/resume", "/extend")
+CONTROLS = ("/cancel", "/pause", "/resume", "/extend", "/finish")
 
 
 def test_nothing_of_another_organization_is_there(api: APIClient, agent: Agent) -> None:

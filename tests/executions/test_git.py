@@ -474,7 +474,7 @@ def test_many_executions_work_on_one_repository_at_once(repository: Path, tmp_pa
 
     def work(n: int) -> str:
         start.wait()
-        with git.lock(tmp_path / "lock"):
+        with git.lock(tmp_path / "lock", seconds=60):
             files = _files(repository, tmp_path / f"work{n}", f"agent/ada/{n}")
         parent = git.resolve(files.git_dir, "main")
         for turn in range(3):
@@ -482,7 +482,7 @@ def test_many_executions_work_on_one_repository_at_once(repository: Path, tmp_pa
             kept = git.keep_tree(files, parent, "Kept")
             assert kept is not None
             parent = kept
-            with git.lock(tmp_path / "lock"):
+            with git.lock(tmp_path / "lock", seconds=60):
                 git.set_ref(files.git_dir, f"refs/signalbox/{n}/{turn}", parent)
         return parent
 
@@ -495,7 +495,8 @@ def test_many_executions_work_on_one_repository_at_once(repository: Path, tmp_pa
 
 def test_a_lock_that_is_held_too_long_is_an_error(tmp_path: Path) -> None:
     again = git.lock(tmp_path / "lock", seconds=0.1)
-    with git.lock(tmp_path / "lock"), pytest.raises(git.GitError, match="busy"), again:
+    held = git.lock(tmp_path / "lock", seconds=0.1)
+    with held, pytest.raises(git.RepositoryBusy), again:
         pass
     with git.lock(tmp_path / "lock", seconds=0.1):
         pass

@@ -303,26 +303,60 @@ def test_a_lost_claims_files_are_rebuilt_elsewhere_from_what_was_kept(repository
     assert git(repository, "worktree", "list").count("\n") == 1
     assert worktrees.keep(found, 2) == kept
     with pytest.raises(worktrees.WorktreeError):
-        worktrees.keep(lost, 2)
+        worktrees.keep(lost, 2)  # Its directory is gone.
     with pytest.raises(Superseded):
         worktrees.finish(lost)
 
 
-def test_a_worker_that_wakes_late_overwrites_no_kept_tree(repository: Path) -> None:
+def test_a_worker_that_wakes_late_sets_no_ref(repository: Path) -> None:
     execution = _execution(_board(repository))
     late = _prepare(execution)
     (late.directory / "b.txt").write_text("late")
-    moved = late.directory.with_name("moved")
-    for path in (late.directory, places.private_of(late.directory)):
-        shutil.copytree(path, moved.with_name(path.name.replace(late.directory.name, "moved")))
     _claim_again(execution)
-    found = _prepare(execution)
-    (found.directory / "b.txt").write_text("found")
-    kept = worktrees.keep(found, 1)
-    late.directory = moved
-    worktrees.keep(late, 1)
-    refs = git(repository, "for-each-ref", "--format=%(objectname)", "refs/signalbox")
-    assert kept in refs.split("\n")
+    before = git(repository, "for-each-ref")
+    with pytest.raises(Superseded):
+        worktrees.keep(late, 1)
+    assert git(repository, "for-each-ref") == before
+
+
+@pytest.mark.parametrize("step", ["prepare", "keep", "finish"])
+def test_a_repository_that_stays_busy_is_no_error(
+    repository: Path, work: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    execution = _execution(_board(repository))
+    if step != "prepare":
+        checkout = _prepare(execution)
+        (checkout.directory / "b.txt").write_text("b")
+    if step == "finish":
+        worktrees.keep(checkout, 1)
+    steps = {
+        "prepare": lambda: _prepare(execution),
+        "keep": lambda: worktrees.keep(checkout, 1),
+        "finish": lambda: worktrees.finish(checkout),
+    }
+    monkeypatch.setattr(places, "LOCK_SECONDS", 0.1)
+    with (
+        places.repository_lock(repository / ".git"),
+        pytest.raises(worktrees.RepositoryBusy),
+    ):
+        steps[step]()
+    assert not Worktree.objects.filter(status=WorktreeStatus.ERROR).exists()
+    steps[step]()
+
+
+def test_a_worktree_put_away_while_its_repository_is_busy_is_forgotten_later(
+    repository: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = _prepare(_execution(_board(repository)))
+    monkeypatch.setattr(places, "LOCK_SECONDS", 0.1)
+    with places.repository_lock(repository / ".git"):
+        places.discard(checkout.directory)
+    assert not checkout.directory.exists()
+    assert git(repository, "worktree", "list").count("\n") == 1
+    Worktree.objects.all().delete()
+    monkeypatch.setattr("executions.worktrees.removal._ORPHAN_AFTER", timedelta(0))
+    worktrees.prune()
+    assert git(repository, "worktree", "list").count("\n") == 0
 
 
 def test_a_directory_left_clean_is_used_again_once(repository: Path) -> None:
