@@ -24,8 +24,16 @@ _LONGEST = 100_000
 
 
 def words(**options: Any) -> serializers.CharField:
-    """Text that is kept as it is written."""
-    return serializers.CharField(trim_whitespace=False, max_length=_LONGEST, **options)
+    """Text that is kept as it is written; blank only where that is allowed."""
+    checks = [] if options.get("allow_blank") else [_check_words]
+    return serializers.CharField(
+        trim_whitespace=False, max_length=_LONGEST, validators=checks, **options
+    )
+
+
+def _check_words(value: str) -> None:
+    if not value.strip():
+        raise serializers.ValidationError("This may not be blank.", code="blank")
 
 
 class HealthSerializer(serializers.Serializer[Any]):
