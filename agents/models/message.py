@@ -23,6 +23,7 @@ class MessageKind(models.TextChoices):
     BROADCAST = "broadcast"
     QUESTION = "question"
     ANSWER = "answer"
+    DECISION = "decision"
 
 
 class MessageState(models.TextChoices):
