@@ -37,6 +37,4 @@ def about(rows: QuerySet[MemoryEntry], words: str) -> QuerySet[MemoryEntry]:
 
     Served by the index `memory_words`.
     """
-    return rows.filter(
-        words=SearchQuery(words, search_type="websearch", config=SEARCH_LANGUAGE)
-    )
+    return rows.filter(words=SearchQuery(words, search_type="websearch", config=SEARCH_LANGUAGE))

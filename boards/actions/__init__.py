@@ -1,5 +1,11 @@
 """Every write of boards, seats and tasks, each in one transaction."""
 
+from boards.actions.approvals import (
+    ApprovalRequest,
+    ask_approval,
+    decide_approval,
+    withdraw_approval,
+)
 from boards.actions.boards import (
     change_seat,
     configure_board,
@@ -10,18 +16,25 @@ from boards.actions.boards import (
     unpause_board,
     unseat_agent,
 )
+from boards.actions.memory import forget, remember
 from boards.actions.tasks import change_task, create_task, delete_task
 
 __all__ = [
+    "ApprovalRequest",
+    "ask_approval",
     "change_seat",
     "change_task",
     "configure_board",
     "create_board",
     "create_task",
+    "decide_approval",
     "delete_board",
     "delete_task",
+    "forget",
     "pause_board",
+    "remember",
     "seat_agent",
     "unpause_board",
     "unseat_agent",
+    "withdraw_approval",
 ]

@@ -221,7 +221,7 @@ def _asked_by(approval: Approval, by: Actor) -> bool:
 
 def _person_behind(kind: str, actor_id: UUID | None) -> UUID | None:
     """Whose hand it is, where that is known: a key remembers the person who made it."""
-    if kind == ActorKind.KEY:
+    if kind == ActorKind.KEY and actor_id is not None:
         keys = IntegrationKey.objects.filter(pk=actor_id)
         return keys.values_list("created_by_id", flat=True).first()
     return actor_id if kind == ActorKind.MEMBER else None
@@ -273,7 +273,7 @@ def _tell(event: str, approval: Approval, task_ids: list[UUID], by: Actor) -> No
 
 
 def _tell_requester(approval: Approval, task_ids: list[UUID], by: Actor) -> None:
-    if approval.requester_kind != ActorKind.AGENT:
+    if approval.requester_kind != ActorKind.AGENT or approval.requester_id is None:
         return
     agents = Agent.objects.filter(organization=approval.board.organization_id)
     agent = agents.select_related("gateway").filter(pk=approval.requester_id).first()

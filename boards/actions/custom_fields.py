@@ -83,7 +83,7 @@ def change_field(field: CustomField, changes: Mapping[str, Any], *, by: Actor) -
     changed = {name: value for name, value in wanted.items() if getattr(locked, name) != value}
     if changed.keys() & _FIXED:
         fixed = ErrorDetail("Make another custom field instead.", code="fixed")
-        raise InvalidFields(dict.fromkeys(changed.keys() & _FIXED, [fixed]))
+        raise InvalidFields({name: [fixed] for name in changed.keys() & _FIXED})
     for name, value in changed.items():
         setattr(locked, name, value)
     _check(locked)
@@ -147,9 +147,9 @@ def _missing(
     fields: Iterable[CustomField], wanted: Mapping[str, Any], *, is_new: bool
 ) -> Iterable[str]:
     for field in fields:
-        if field.is_required and (is_new or field.key in wanted):
-            if wanted.get(field.key) is None:
-                yield field.key
+        is_asked = is_new or field.key in wanted
+        if field.is_required and is_asked and wanted.get(field.key) is None:
+            yield field.key
 
 
 def _refusal(
@@ -160,7 +160,8 @@ def _refusal(
     for key, problem in sorted(problems.items()):
         errors.append(_error(key, _code(problem), " ".join(problem.messages)))
     keys = {"unknown_field_keys": unknown, "missing_field_keys": missing}
-    return WrongFieldValues(errors=errors, **{name: found for name, found in keys.items() if found})
+    facts: dict[str, Any] = {name: found for name, found in keys.items() if found}
+    return WrongFieldValues(errors=errors, **facts)
 
 
 def _error(key: str, code: str, detail: str) -> dict[str, str]:

@@ -74,10 +74,11 @@ def set_tags(task: Task, tag_ids: Collection[UUID]) -> bool:
     """
     wanted = set(tag_ids)
     of_organization = Tag.objects.filter(organization=task.board.organization_id)
-    found = set(of_organization.filter(id__in=wanted).values_list("id", flat=True))
-    if found != wanted:
-        raise TagNotFound(unknown_tag_ids=sorted(wanted - found))
-    before = set(task.tags.values_list("id", flat=True))
+    found = set(of_organization.filter(id__in=wanted))
+    unknown = wanted - {tag.id for tag in found}
+    if unknown:
+        raise TagNotFound(unknown_tag_ids=sorted(unknown))
+    before = set(task.tags.all())
     task.tags.set(found)
     return before != found
 

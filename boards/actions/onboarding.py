@@ -172,7 +172,8 @@ def _write(session: OnboardingSession, **changed: Any) -> None:
 
 def _tell_interviewer(session: OnboardingSession, asked: Mapping[str, Any], by: Actor) -> None:
     agents = Agent.objects.filter(organization=session.board.organization_id)
-    agent = agents.select_related("gateway").filter(pk=asked.get("asked_by")).first()
+    asked_by = [asked["asked_by"]] if "asked_by" in asked else []
+    agent = agents.select_related("gateway").filter(pk__in=asked_by).first()
     if agent is None:
         return
     letter = messages.Letter(

@@ -36,9 +36,7 @@ class BoardSerializer(KnownModelFieldsOnly):
     """A board. Of its environment only the names are ever shown."""
 
     slug = slug_field()
-    success_metrics = MetricsField(
-        required=False, validators=[configuration.check_success_metrics]
-    )
+    success_metrics = MetricsField(required=False, validators=[configuration.check_success_metrics])
     max_agents = serializers.IntegerField(
         required=False, min_value=0, max_value=configuration.MOST_AGENTS
     )
