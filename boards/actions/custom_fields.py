@@ -64,7 +64,7 @@ def create_field(
     except IntegrityError as error:
         raise FieldKeyTaken(key=field.key) from error
     field.boards.set(boards)
-    _tell("custom_field.created", field, by, type=field.type)
+    _tell("custom_field.created", field, by, field_type=field.type)
     return field
 
 
