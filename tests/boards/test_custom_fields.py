@@ -27,8 +27,8 @@ def client(organization):
     return client_of(organization)
 
 
-def add(board, type="text", key="f", **fields):
-    fields = {"key": key, "name": key, "type": type, "boards": [board.id], **fields}
+def add(board, kind="text", key="f", **fields):
+    fields = {"key": key, "name": key, "type": kind, "boards": [board.id], **fields}
     return create_field(board.organization, fields, by=SYSTEM)
 
 
@@ -91,9 +91,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("type", "given", "stored"), GOOD)
-def test_a_good_value_is_kept(board, type, given, stored):
-    add(board, type)
+@pytest.mark.parametrize(("kind", "given", "stored"), GOOD)
+def test_a_good_value_is_kept(board, kind, given, stored):
+    add(board, kind)
     task = make_task(board)
     assert set_values(task, {"f": given}, is_new=False)
     assert values_of(task) == {"f": stored}
@@ -102,9 +102,9 @@ def test_a_good_value_is_kept(board, type, given, stored):
     assert values_of(task) == {}
 
 
-@pytest.mark.parametrize(("type", "given"), BAD)
-def test_a_bad_value_is_refused_with_field_and_reason(board, type, given):
-    add(board, type)
+@pytest.mark.parametrize(("kind", "given"), BAD)
+def test_a_bad_value_is_refused_with_field_and_reason(board, kind, given):
+    add(board, kind)
     task = make_task(board)
     error = refusal(task, {"f": given})["errors"][0]
     assert error["field"] == "custom_field_values.f"

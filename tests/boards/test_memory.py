@@ -114,7 +114,7 @@ def test_a_rare_word_is_found_by_the_index(board):
         cursor.execute(
             "INSERT INTO boards_memoryentry (id, board_id, content, tags, source, is_chat,"
             " author_kind, author_name, created_at)"
-            " SELECT gen_random_uuid(), %s, 'common words ' || n, '{}', '', false, 'system', '',"
+            " SELECT gen_random_uuid(), %s, repeat('common words ', 100) || n, '{}', '', false, 'system', '',"
             " now() FROM generate_series(1, 20000) n",
             [board.id],
         )
@@ -146,7 +146,7 @@ def test_agents_are_paused_and_go_on_by_chat(client, board, lead, worker, comman
     note = Activity.objects.get(type="board.agents_paused")
     assert set(note.data["agent_ids"]) == {str(lead.id), str(worker.id)}
     remember(board, "/resume", by=as_actor(lead), tags=["chat"])
-    assert not paused.exists()
+    assert not paused.all().exists()
     assert Activity.objects.filter(type="board.agents_resumed").count() == 1
 
 
