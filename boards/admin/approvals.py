@@ -16,6 +16,7 @@ class ApprovalTaskRows(ReadOnlyRows):
 
     model = ApprovalTask
     fields = ("task", "is_open")
+    ordering = ("id",)
 
 
 @admin.register(Approval)

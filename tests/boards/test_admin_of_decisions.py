@@ -139,7 +139,7 @@ def test_approvals_are_decided_by_the_actions(admin, root, organization):
 
 def test_tags_and_custom_fields_are_written_by_the_actions(admin, organization):
     board = make_board(organization)
-    form = {"organization": organization.id, "name": "Owl", "color": "FFFFFF"}
+    form = {"organization": organization.id, "name": "Owl", "color": "ffffff"}
     assert admin.post(page("tag", "add"), form).status_code == 302
     tag = Tag.objects.get()
     assert (tag.slug, tag.color) == ("owl", "ffffff")

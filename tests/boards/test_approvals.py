@@ -1,9 +1,9 @@
 """Approvals: asked once a task, decided once, never by who asked or by an agent."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from django.db import connection
 from uuid_utils.compat import uuid7
 
 from agents import actions as agents_actions
@@ -71,7 +71,7 @@ def someone(organization):
     return Actor(ActorKind.MEMBER, make_member(organization).user_id, "Ann")
 
 
-def lines(*types):
+def lines():
     found = Activity.objects.filter(type__startswith="approval.").order_by("id")
     return [line.type for line in found]
 
@@ -268,13 +268,13 @@ def test_a_stale_decision_is_412(client, organization, board):
 def test_of_two_requests_at_once_for_one_task_one_wins(organization, board):
     for _ in range(50):
         one, two = make_task(board), make_task(board)
+        both, second = request_for(one, two), request_for(two)
         answers = all_at_once(
-            lambda: ask_approval(board, request_for(one, two), by=SYSTEM),
-            lambda: ask_approval(board, request_for(two), by=SYSTEM),
+            partial(ask_approval, board, both, by=SYSTEM),
+            partial(ask_approval, board, second, by=SYSTEM),
         )
         assert sorted(type(answer).__name__ for answer in answers) == ["AlreadyAsked", "Approval"]
         assert ApprovalTask.objects.filter(task=two, is_open=True).count() == 1
-    connection.close()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -283,8 +283,8 @@ def test_of_two_deciders_at_once_one_decides(organization, board):
     for _ in range(50):
         approval = ask_approval(board, request_for(make_task(board)), by=SYSTEM)
         answers = all_at_once(
-            lambda: decide_approval(approval, approve=True, reason="", by=people[0]),
-            lambda: decide_approval(approval, approve=False, reason="", by=people[1]),
+            partial(decide_approval, approval, approve=True, reason="", by=people[0]),
+            partial(decide_approval, approval, approve=False, reason="", by=people[1]),
         )
         refused = [answer for answer in answers if isinstance(answer, AlreadyDecided)]
         assert len(refused) == 1, answers
