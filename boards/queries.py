@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
+from django.contrib.postgres.search import SearchQuery
 from django.db.models import Prefetch, QuerySet
-from django.db.models.functions import Left, Length
-from django.db.models.lookups import GreaterThan
+from django.db.models.functions import Left
 
-from boards.errors import PayloadNotFound
 from boards.models import (
+    SEARCH_LANGUAGE,
     Approval,
     ApprovalStatus,
     Board,
     CustomFieldValue,
     Dependency,
+    MemoryEntry,
     Seat,
     Tag,
     Task,
@@ -97,37 +96,31 @@ LONGEST_PREVIEW = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Payload:
-    """What a webhook brought, or the beginning of it."""
+class Preview:
+    """The beginning of what a webhook brought; `payload` comes without its body."""
 
-    id: UUID
-    webhook: UUID
-    body: str
-    content_type: str
+    payload: WebhookPayload
+    text: str
     truncated: bool
-    created_at: datetime
 
 
-def read_payload(
-    board: Board, webhook_id: UUID, payload_id: UUID, *, max_chars: int | None = None
-) -> Payload:
-    """A payload, cut by the database where only its beginning is wanted.
+def read_payload(payloads: QuerySet[WebhookPayload], max_chars: int) -> Preview | None:
+    """The beginning of the one payload among these rows; None if there is none.
 
-    Raises PayloadNotFound unless all three belong together.
+    It is cut by the database: a body may be large, and no more than is shown leaves it.
     """
-    longest = max_chars or LONGEST_PREVIEW
-    rows = WebhookPayload.objects.filter(webhook__board=board, webhook_id=webhook_id)
-    shown = rows.annotate(
-        head=Left("body", longest), truncated=GreaterThan(Length("body"), longest)
-    ).values("id", "webhook_id", "head", "content_type", "truncated", "created_at")
-    found = shown.filter(pk=payload_id).first()
+    # One more, to see that there is more.
+    cut = payloads.defer("body").annotate(beginning=Left("body", max_chars + 1))
+    found = cut.first()
     if found is None:
-        raise PayloadNotFound
-    return Payload(
-        id=found["id"],
-        webhook=found["webhook_id"],
-        body=found["head"],
-        content_type=found["content_type"],
-        truncated=found["truncated"],
-        created_at=found["created_at"],
-    )
+        return None
+    beginning: str = found.beginning
+    return Preview(found, beginning[:max_chars], truncated=len(beginning) > max_chars)
+
+
+def about(rows: QuerySet[MemoryEntry], words: str) -> QuerySet[MemoryEntry]:
+    """Those that hold the words, as one writes them for a search engine: `owl -barn "night shift"`.
+
+    Served by the index `memory_words`.
+    """
+    return rows.filter(words=SearchQuery(words, search_type="websearch", config=SEARCH_LANGUAGE))

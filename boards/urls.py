@@ -1,8 +1,13 @@
 """Addresses of this app, below `/api/v0/`."""
 
+from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
+from boards.views.approvals import ApprovalViewSet
 from boards.views.boards import BoardViewSet, SeatViewSet
+from boards.views.labels import CustomFieldViewSet, TagViewSet
+from boards.views.memory import MemoryViewSet
+from boards.views.onboarding import OnboardingAnswerView, OnboardingView
 from boards.views.tasks import CommentViewSet, MoveViewSet, TaskViewSet
 
 _OF_BOARD = r"boards/(?P<board_id>[^/.]+)"
@@ -14,5 +19,13 @@ router.register(rf"{_OF_BOARD}/seats", SeatViewSet, basename="seat")
 router.register(rf"{_OF_BOARD}/tasks", TaskViewSet, basename="task")
 router.register(rf"{_OF_TASK}/comments", CommentViewSet, basename="comment")
 router.register(rf"{_OF_TASK}/moves", MoveViewSet, basename="move")
+router.register(rf"{_OF_BOARD}/approvals", ApprovalViewSet, basename="approval")
+router.register(rf"{_OF_BOARD}/memory", MemoryViewSet, basename="memory")
+router.register("tags", TagViewSet, basename="tag")
+router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 
 urlpatterns = router.urls
+urlpatterns += [
+    re_path(rf"^{_OF_BOARD}/onboarding$", OnboardingView.as_view()),
+    re_path(rf"^{_OF_BOARD}/onboarding/answer$", OnboardingAnswerView.as_view()),
+]

@@ -1,5 +1,11 @@
 """Every write of boards, seats and tasks, each in one transaction."""
 
+from boards.actions.approvals import (
+    ApprovalRequest,
+    ask_approval,
+    decide_approval,
+    withdraw_approval,
+)
 from boards.actions.boards import (
     change_seat,
     configure_board,
@@ -11,6 +17,7 @@ from boards.actions.boards import (
     unseat_agent,
 )
 from boards.actions.comments import comment_on
+from boards.actions.memory import forget, remember
 from boards.actions.tasks import (
     change_task,
     claim_task,
@@ -20,6 +27,8 @@ from boards.actions.tasks import (
 )
 
 __all__ = [
+    "ApprovalRequest",
+    "ask_approval",
     "change_seat",
     "change_task",
     "claim_task",
@@ -27,11 +36,15 @@ __all__ = [
     "configure_board",
     "create_board",
     "create_task",
+    "decide_approval",
     "delete_board",
     "delete_task",
+    "forget",
     "move_task",
     "pause_board",
+    "remember",
     "seat_agent",
     "unpause_board",
     "unseat_agent",
+    "withdraw_approval",
 ]

@@ -210,8 +210,8 @@ def _link(approval: Approval, task_ids: list[UUID]) -> None:
 
 
 def _locked(approval: Approval) -> Approval:
-    rows = Approval.objects.select_for_update(of=("self",), no_key=True)
-    if not rows.filter(pk=approval.pk).exists():
+    rows = Approval.objects.select_for_update(no_key=True)
+    if rows.filter(pk=approval.pk).first() is None:
         raise ApprovalNotFound
     # Looked at in a statement after that of the lock.
     return Approval.objects.select_related("board__organization").get(pk=approval.pk)

@@ -26,6 +26,13 @@ ENVIRONMENT_CHANGES_SHAPE: dict[str, Any] = {
     **ENVIRONMENT_SHAPE,
     "additionalProperties": {"type": ["string", "null"], "maxLength": 32_000},
 }
+SUCCESS_METRICS_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "maxProperties": 50,
+    "propertyNames": {"minLength": 1, "maxLength": 200},
+    "additionalProperties": {"type": ["string", "number"], "maxLength": 1000},
+}
+MOST_AGENTS = 1000
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # The rules of git check-ref-format that matter for one branch name.
 _NO_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|(\.lock|[/.])$")
@@ -63,6 +70,17 @@ def check_environment_changes(value: Any) -> None:
     of_agents.check_shape(ENVIRONMENT_CHANGES_SHAPE, value)
 
 
+def check_success_metrics(value: Any) -> None:
+    """Refuse what does not map names to texts or numbers."""
+    of_agents.check_shape(SUCCESS_METRICS_SHAPE, value)
+
+
+def check_max_agents(value: int) -> None:
+    """Refuse a number of workers that no board has; 0 lets a lead seat none."""
+    if not 0 <= value <= MOST_AGENTS:
+        raise ValidationError(f"Agents run from 0 to {MOST_AGENTS}.", code="out_of_range")
+
+
 FIELD_CHECKS: dict[str, Callable[[Any], None]] = {
     "repository": check_repository,
     "default_branch": check_branch,
@@ -73,6 +91,8 @@ FIELD_CHECKS: dict[str, Callable[[Any], None]] = {
     "tools": of_agents.check_tools,
     "max_turns": of_agents.check_turns,
     "max_concurrent": of_agents.check_limit,
+    "success_metrics": check_success_metrics,
+    "max_agents": check_max_agents,
 }
 
 

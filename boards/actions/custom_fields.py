@@ -64,7 +64,7 @@ def create_field(
     except IntegrityError as error:
         raise FieldKeyTaken(key=field.key) from error
     field.boards.set(boards)
-    _tell("custom_field.created", field, by, type=field.type)
+    _tell("custom_field.created", field, by, field_type=field.type)
     return field
 
 
@@ -147,8 +147,8 @@ def _missing(
     fields: Iterable[CustomField], wanted: Mapping[str, Any], *, is_new: bool
 ) -> Iterable[str]:
     for field in fields:
-        is_asked = field.is_required and (is_new or field.key in wanted)
-        if is_asked and wanted.get(field.key) is None:
+        is_asked = is_new or field.key in wanted
+        if field.is_required and is_asked and wanted.get(field.key) is None:
             yield field.key
 
 

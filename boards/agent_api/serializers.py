@@ -10,10 +10,7 @@ from agents.models import Agent, Message, MessageKind
 from agents.presence import Presence
 from agents.serializers import ActorField, KnownFieldsOnly, PresenceField
 from boards.models import (
-    Approval,
     Board,
-    MemoryEntry,
-    OnboardingSession,
     Seat,
     SeatRole,
     TaskStatus,
@@ -151,70 +148,6 @@ class NewCommentSerializer(KnownFieldsOnly):
     content = words()
 
 
-class AgentMemorySerializer(serializers.ModelSerializer[MemoryEntry]):
-    """One thing that the board remembers."""
-
-    author = ActorField("author")
-
-    class Meta:
-        model = MemoryEntry
-        fields = ["id", "content", "tags", "source", "is_chat", "author", "created_at"]
-
-
-class NewMemorySerializer(KnownFieldsOnly):
-    """Something to remember; the tag `chat` makes it a line of the chat."""
-
-    content = words()
-    tags = serializers.ListField(
-        child=serializers.CharField(max_length=80), required=False, max_length=50
-    )
-    source = serializers.CharField(  # type: ignore[assignment]  # A field may have this name.
-        required=False, allow_blank=True, max_length=200
-    )
-
-
-class AgentApprovalSerializer(serializers.ModelSerializer[Approval]):
-    """A decision that was asked for, and how it was made."""
-
-    task_ids = serializers.SerializerMethodField()
-    requester = ActorField("requester")
-    decided_by = ActorField("decider")
-
-    class Meta:
-        model = Approval
-        fields = [
-            "id",
-            "kind",
-            "status",
-            "action_type",
-            "reason",
-            "payload",
-            "confidence",
-            "rubric_scores",
-            "task_ids",
-            "requester",
-            "decided_by",
-            "decision_reason",
-            "created_at",
-            "decided_at",
-        ]
-
-    def get_task_ids(self, approval: Approval) -> list[str]:
-        return [str(link.task_id) for link in approval.links.all()]
-
-
-class NewApprovalSerializer(serializers.Serializer[Any]):
-    """A decision to ask for. It is pending whatever else the body says."""
-
-    action_type = serializers.CharField(max_length=80)
-    reason = words()
-    payload = serializers.DictField(required=False)
-    confidence = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=100)
-    rubric_scores = serializers.DictField(child=serializers.FloatField(), required=False)
-    task_id = serializers.UUIDField(required=False, allow_null=True)
-    task_ids = IdsField(required=False)
-
-
 class NewWorkerSerializer(KnownFieldsOnly):
     """A worker to create on the lead's own board."""
 
@@ -331,48 +264,9 @@ class InboxSerializer(serializers.ModelSerializer[Message]):
 class PayloadSerializer(serializers.Serializer[Any]):
     """What a webhook brought; with `max_chars` the beginning of it, and `truncated` says so."""
 
-    id = serializers.UUIDField()
-    webhook = serializers.UUIDField()
-    body = serializers.CharField()
-    content_type = serializers.CharField()
+    id = serializers.UUIDField(source="payload.id")
+    webhook = serializers.UUIDField(source="payload.webhook_id")
+    body = serializers.CharField(source="text")
+    content_type = serializers.CharField(source="payload.content_type")
     truncated = serializers.BooleanField()
-    created_at = serializers.DateTimeField()
-
-
-class OnboardingDraftSerializer(KnownFieldsOnly):
-    """What a board is to be, as the interview found."""
-
-    objective = words(required=False, allow_blank=True)
-    success_metrics = serializers.DictField(required=False)
-    target_date = serializers.DateField(required=False, allow_null=True)
-    autonomy = serializers.ChoiceField(
-        choices=("ask_first", "balanced", "autonomous"), required=False
-    )
-    verbosity = serializers.CharField(required=False, allow_blank=True, max_length=80)
-    output_format = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    update_cadence = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    lead_name = serializers.CharField(required=False, max_length=200)
-    lead_soul = words(required=False, allow_blank=True)
-
-
-class OnboardingUpdateSerializer(KnownFieldsOnly):
-    """Either a question with its options, or the finished draft."""
-
-    question = words(required=False)
-    options = serializers.ListField(
-        child=serializers.CharField(max_length=500), required=False, max_length=20
-    )
-    draft = OnboardingDraftSerializer(required=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("question" in attrs) == ("draft" in attrs):
-            raise serializers.ValidationError("Send a question or a draft.", code="one_of")
-        return attrs
-
-
-class OnboardingSerializer(serializers.ModelSerializer[OnboardingSession]):
-    """How far the setting-up of a board came."""
-
-    class Meta:
-        model = OnboardingSession
-        fields = ["id", "board", "status", "questions", "draft", "created_at", "updated_at"]
+    created_at = serializers.DateTimeField(source="payload.created_at")

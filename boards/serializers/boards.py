@@ -27,10 +27,19 @@ class EnvironmentField(serializers.JSONField):
     """Variables to set, and with null to take away; the rest stays as it is."""
 
 
+@extend_schema_field(configuration.SUCCESS_METRICS_SHAPE)
+class MetricsField(serializers.JSONField):
+    """What each metric should reach."""
+
+
 class BoardSerializer(KnownModelFieldsOnly):
     """A board. Of its environment only the names are ever shown."""
 
     slug = slug_field()
+    success_metrics = MetricsField(required=False, validators=[configuration.check_success_metrics])
+    max_agents = serializers.IntegerField(
+        required=False, min_value=0, max_value=configuration.MOST_AGENTS
+    )
     max_concurrent = limit_field()
     max_queue = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_INTEGER)
     max_turns = serializers.IntegerField(
@@ -66,6 +75,15 @@ class BoardSerializer(KnownModelFieldsOnly):
             "slug",
             "description",
             "objective",
+            "success_metrics",
+            "target_date",
+            "block_status_changes_with_pending_approval",
+            "require_review_before_done",
+            "require_approval_for_done",
+            "comment_required_for_review",
+            "only_lead_can_change_status",
+            "max_agents",
+            "auto_start",
             "is_paused",
             "max_concurrent",
             "max_queue",

@@ -8,7 +8,7 @@ from agents.models import Agent
 from boards.models import Approval, Seat, TaskStatus
 from boards.queries import Column, Snapshot
 from boards.serializers.boards import BoardSerializer
-from boards.serializers.tasks import TagSerializer, TaskSerializer
+from boards.serializers.tasks import CardTagSerializer, TaskSerializer
 
 
 class SeatedAgentSerializer(serializers.ModelSerializer[Agent]):
@@ -52,4 +52,4 @@ class SnapshotSerializer(serializers.Serializer[Snapshot]):
     seats = SeatedSerializer(many=True)
     columns = ColumnSerializer(many=True)
     approvals = PendingApprovalSerializer(many=True)
-    tags = TagSerializer(many=True)
+    tags = CardTagSerializer(many=True)

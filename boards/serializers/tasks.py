@@ -19,8 +19,8 @@ from boards.models import Comment, Move, Tag, Task, TaskStatus
 _MOST = 200
 
 
-class TagSerializer(KnownModelFieldsOnly):
-    """A word that marks tasks; `color` is six hexadecimal digits."""
+class CardTagSerializer(serializers.ModelSerializer[Tag]):
+    """A tag as a card shows it; `color` is six hexadecimal digits."""
 
     class Meta:
         model = Tag
@@ -60,7 +60,7 @@ class TaskSerializer(KnownModelFieldsOnly):
     depends_on_task_ids = DependenciesField(required=False)
     tag_ids = IdsField(required=False, write_only=True)
     custom_field_values = ValuesField(required=False)
-    tags = TagSerializer(many=True, read_only=True)
+    tags = CardTagSerializer(many=True, read_only=True)
     blocked_by_task_ids = serializers.SerializerMethodField()
     is_blocked = serializers.SerializerMethodField()
 

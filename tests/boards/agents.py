@@ -11,7 +11,7 @@ from agents.actions import create_token
 from agents.activity import SYSTEM
 from agents.models import Agent, Gateway, Organization
 from boards.actions import create_task
-from boards.actions.onboarding import begin
+from boards.actions.onboarding import start_onboarding
 from boards.models import Board, Task, Webhook, WebhookPayload
 from tests.factories import API, make_agent, make_board, make_organization, make_seat
 
@@ -49,7 +49,7 @@ class World:
         return create_task(self.board, {"title": "Count", **fields}, by=SYSTEM)
 
     def begin_onboarding(self) -> None:
-        begin(self.board, by=SYSTEM)
+        start_onboarding(self.board, by=SYSTEM)
 
     @property
     def home(self) -> str:

@@ -1,10 +1,14 @@
 """A list asks the database as often for a hundred rows as for ten, and never counts them."""
 
+from itertools import count
+
 import pytest
 
 from agents import actions
 from agents.activity import SYSTEM
-from boards.actions import seat_agent
+from boards.actions import ApprovalRequest, ask_approval, remember, seat_agent
+from boards.actions.custom_fields import create_field
+from boards.actions.labels import create_tag
 from tests.factories import (
     API,
     client_of,
@@ -20,6 +24,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 MOST = 8
+_numbers = count(1)
 
 
 @pytest.fixture
@@ -64,12 +69,55 @@ def _souls(organization):
     )
 
 
+def _tags(organization):
+    return "/tags", lambda: create_tag(organization, {"name": f"t{next(_numbers)}"}, by=SYSTEM)
+
+
+def _custom_fields(organization):
+    boards = [make_board(organization).id for _ in range(2)]
+
+    def make():
+        fields = {"key": f"k{next(_numbers)}", "name": "K", "boards": boards}
+        return create_field(organization, fields, by=SYSTEM)
+
+    return "/custom-fields", make
+
+
+def _approvals(organization):
+    board = make_board(organization)
+
+    def make():
+        asked = ApprovalRequest("x", "y", (make_task(board).id, make_task(board).id))
+        return ask_approval(board, asked, by=SYSTEM)
+
+    return f"/boards/{board.id}/approvals", make
+
+
+def _memory(organization):
+    board = make_board(organization)
+    return f"/boards/{board.id}/memory", lambda: remember(board, "owls", by=SYSTEM)
+
+
 def _activity(organization):
     return "/activity", lambda: make_agent(organization)
 
 
 @pytest.mark.parametrize(
-    "collection", [_agents, _boards, _tasks, _seats, _members, _keys, _souls, _activity]
+    "collection",
+    [
+        _agents,
+        _boards,
+        _tasks,
+        _seats,
+        _members,
+        _keys,
+        _souls,
+        _activity,
+        _tags,
+        _custom_fields,
+        _approvals,
+        _memory,
+    ],
 )
 def test_a_list_costs_the_same_for_ten_rows_and_a_hundred(organization, collection):
     path, make = collection(organization)

@@ -8,7 +8,10 @@ import pytest
 from agents import actions
 from agents.activity import SYSTEM
 from agents.models import Role
-from boards.actions import seat_agent
+from boards.actions import ApprovalRequest, ask_approval, remember, seat_agent
+from boards.actions.custom_fields import create_field
+from boards.actions.labels import create_tag
+from boards.actions.onboarding import ask_question, start_onboarding
 from tests.factories import (
     API,
     api_client,
@@ -98,6 +101,52 @@ ROUTES = [
     Route("get", "/boards/{board}/tasks/{task}", _VIEWER, "read"),
     Route("patch", "/boards/{board}/tasks/{task}", _OPERATOR, "boards", {"title": "new"}),
     Route("delete", "/boards/{board}/tasks/{task}", _OPERATOR, "boards"),
+    Route("get", "/tags", _VIEWER, "read"),
+    Route("post", "/tags", _OPERATOR, "boards", {"name": "new"}),
+    Route("get", "/tags/{tag}", _VIEWER, "read"),
+    Route("patch", "/tags/{tag}", _OPERATOR, "boards", {"name": "new"}),
+    Route("delete", "/tags/{tag}", _OPERATOR, "boards"),
+    Route("get", "/custom-fields", _VIEWER, "read"),
+    Route(
+        "post",
+        "/custom-fields",
+        _OPERATOR,
+        "boards",
+        {"key": "new", "name": "new", "type": "text"},
+    ),
+    Route("get", "/custom-fields/{field}", _VIEWER, "read"),
+    Route("patch", "/custom-fields/{field}", _OPERATOR, "boards", {"name": "new"}),
+    Route("delete", "/custom-fields/{field}", _OPERATOR, "boards"),
+    Route("get", "/boards/{board}/approvals", _VIEWER, "read"),
+    Route(
+        "post",
+        "/boards/{board}/approvals",
+        _OPERATOR,
+        "boards",
+        {"action_type": "x", "reason": "y"},
+    ),
+    Route("get", "/boards/{board}/approvals/{approval}", _VIEWER, "read"),
+    Route(
+        "patch",
+        "/boards/{board}/approvals/{approval}",
+        _OPERATOR,
+        "approve",
+        {"status": "approved"},
+    ),
+    Route("post", "/boards/{board}/approvals/{approval}/withdraw", _OPERATOR, "boards"),
+    Route("get", "/boards/{board}/memory", _VIEWER, "read"),
+    Route("post", "/boards/{board}/memory", _OPERATOR, "boards", {"content": "new"}),
+    Route("get", "/boards/{board}/memory/{memory}", _VIEWER, "read"),
+    Route("delete", "/boards/{board}/memory/{memory}", _OPERATOR, "boards"),
+    Route("get", "/boards/{other_board}/onboarding", _VIEWER, "read"),
+    Route("post", "/boards/{board}/onboarding", _OPERATOR, "boards"),
+    Route(
+        "post",
+        "/boards/{other_board}/onboarding/answer",
+        _OPERATOR,
+        "boards",
+        {"answer": "new"},
+    ),
 ]
 OF_ONE_THING = [route for route in ROUTES if "{" in route.path]
 OF_TWO_THINGS = [route for route in ROUTES if route.path.count("{") == 2]
@@ -111,6 +160,10 @@ def organization():
 @pytest.fixture
 def things(organization):
     board, agent = make_board(organization), make_agent(organization)
+    other_board = make_board(organization)
+    start_onboarding(other_board, by=SYSTEM)
+    ask_question(other_board, "Why?", by=SYSTEM)
+    field = {"key": "f", "name": "F"}
     return {
         "organization": organization.id,
         "member": make_member(organization, Role.VIEWER).id,
@@ -122,6 +175,11 @@ def things(organization):
         "board": board.id,
         "seat": seat_agent(board, agent, by=SYSTEM).id,
         "task": make_task(board).id,
+        "tag": create_tag(organization, {"name": "t"}, by=SYSTEM).id,
+        "field": create_field(organization, field, by=SYSTEM).id,
+        "approval": ask_approval(board, ApprovalRequest("x", "y"), by=SYSTEM).id,
+        "memory": remember(board, "x", by=SYSTEM).id,
+        "other_board": other_board.id,
     }
 
 
@@ -170,7 +228,7 @@ def test_what_is_anothers_is_not_there_below_ones_own_either(things, route):
 
 def test_a_foreign_board_is_404_whatever_the_body_is(things):
     client = client_of(make_organization())
-    for below in ("tasks", "seats"):
+    for below in ("tasks", "seats", "approvals", "memory"):
         response = client.post(f"{API}/boards/{things['board']}/{below}", {"wrong": 1})
         assert response.status_code == 404
 

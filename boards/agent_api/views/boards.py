@@ -20,9 +20,10 @@ from boards.agent_api.serializers import (
     HealthSerializer,
     PayloadSerializer,
 )
-from boards.models import Board, Tag
+from boards.errors import PayloadNotFound
+from boards.models import Board, Tag, WebhookPayload
 from boards.queries import LONGEST_PREVIEW, read_payload
-from boards.serializers.tasks import TagSerializer
+from boards.serializers.tasks import CardTagSerializer
 
 
 class MaxCharsInvalid(Refusal):
@@ -70,10 +71,10 @@ class BoardViewSet(AgentViewSet[Board]):
     def retrieve(self, request: Request, board_id: UUID) -> Response:
         return Response(AgentBoardSerializer(self.board).data)
 
-    @operation("agent_board_tag_discovery", "List the tags", responses=TagSerializer(many=True))
+    @operation("agent_board_tag_discovery", "List the tags", responses=CardTagSerializer(many=True))
     def tags(self, request: Request, board_id: UUID) -> Response:
         tags = Tag.objects.filter(organization=self.me.organization).order_by("name")
-        return Response(TagSerializer(tags, many=True).data)
+        return Response(CardTagSerializer(tags, many=True).data)
 
     @operation(
         "agent_board_webhook_payload_read",
@@ -91,8 +92,11 @@ class BoardViewSet(AgentViewSet[Board]):
         self, request: Request, board_id: UUID, webhook_id: UUID, payload_id: UUID
     ) -> Response:
         text = request.query_params.get("max_chars")
-        longest = _whole(text) if text is not None else None
-        found = read_payload(self.board, webhook_id, payload_id, max_chars=longest)
+        longest = _whole(text) if text is not None else LONGEST_PREVIEW
+        rows = WebhookPayload.objects.filter(webhook__board=self.board, webhook=webhook_id)
+        found = read_payload(rows.filter(pk=payload_id), longest)
+        if found is None:
+            raise PayloadNotFound
         return Response(PayloadSerializer(found).data)
 
 

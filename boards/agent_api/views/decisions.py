@@ -11,20 +11,14 @@ from rest_framework.response import Response
 
 from agents.filters import Filters, YesOrNo
 from boards.actions import onboarding
-from boards.actions.approvals import ApprovalRequest, ask_approval
+from boards.actions.approvals import ask_approval
 from boards.actions.memory import remember
 from boards.agent_api.base import AgentViewSet
 from boards.agent_api.operation import operation
-from boards.agent_api.serializers import (
-    AgentApprovalSerializer,
-    AgentMemorySerializer,
-    NewApprovalSerializer,
-    NewMemorySerializer,
-    OnboardingDraftSerializer,
-    OnboardingSerializer,
-    OnboardingUpdateSerializer,
-)
 from boards.models import Approval, ApprovalStatus, MemoryEntry, OnboardingSession
+from boards.serializers.approvals import ApprovalRequestSerializer, ApprovalSerializer
+from boards.serializers.memory import MemorySerializer
+from boards.serializers.onboarding import InterviewSerializer, OnboardingSerializer
 
 
 class MemoryFilter(Filters):
@@ -39,26 +33,26 @@ class MemoryFilter(Filters):
 
 class MemoryViewSet(AgentViewSet[MemoryEntry]):
     queryset = MemoryEntry.objects.defer("words")
-    serializer_class = AgentMemorySerializer
+    serializer_class = MemorySerializer
     filterset_class: Any = MemoryFilter
 
     @operation(
         "agent_board_memory_discovery",
         "Read the board's memory",
-        responses=AgentMemorySerializer(many=True),
+        responses=MemorySerializer(many=True),
     )
     def list(self, request: Request, board_id: UUID) -> Response:
-        return self.paged(self.get_queryset().filter(board=self.board), AgentMemorySerializer)
+        return self.paged(self.get_queryset().filter(board=self.board), MemorySerializer)
 
     @operation(
         "agent_board_memory_record",
         "Remember something",
-        request=NewMemorySerializer,
-        responses={200: AgentMemorySerializer},
+        request=MemorySerializer,
+        responses={200: MemorySerializer},
     )
     def create(self, request: Request, board_id: UUID) -> Response:
-        entry = remember(self.board, by=self.actor, **self.asked(NewMemorySerializer))
-        return Response(AgentMemorySerializer(entry).data)
+        entry = remember(self.board, by=self.actor, **self.asked(MemorySerializer))
+        return Response(MemorySerializer(entry).data)
 
 
 class ApprovalFilter(Filters):
@@ -73,29 +67,28 @@ class ApprovalFilter(Filters):
 
 class ApprovalViewSet(AgentViewSet[Approval]):
     queryset = Approval.objects.prefetch_related("links")
-    serializer_class = AgentApprovalSerializer
+    serializer_class = ApprovalSerializer
     filterset_class: Any = ApprovalFilter
 
     @operation(
         "agent_board_approval_discovery",
         "List approvals",
-        responses=AgentApprovalSerializer(many=True),
+        responses=ApprovalSerializer(many=True),
     )
     def list(self, request: Request, board_id: UUID) -> Response:
-        return self.paged(self.get_queryset().filter(board=self.board), AgentApprovalSerializer)
+        return self.paged(self.get_queryset().filter(board=self.board), ApprovalSerializer)
 
     @operation(
         "agent_board_approval_request",
         "Ask for an approval",
-        request=NewApprovalSerializer,
-        responses={200: AgentApprovalSerializer},
+        request=ApprovalRequestSerializer,
+        responses={200: ApprovalSerializer},
     )
     def create(self, request: Request, board_id: UUID) -> Response:
-        asked = self.asked(NewApprovalSerializer)
-        one, several = asked.pop("task_id", None), asked.pop("task_ids", [])
-        task_ids = tuple(dict.fromkeys([*([one] if one else []), *several]))
-        wish = ApprovalRequest(task_ids=task_ids, **asked)
-        return Response(AgentApprovalSerializer(ask_approval(self.board, wish, by=self.actor)).data)
+        asked = ApprovalRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        approval = ask_approval(self.board, asked.request(), by=self.actor)
+        return Response(ApprovalSerializer(approval).data)
 
 
 class OnboardingViewSet(AgentViewSet[OnboardingSession]):
@@ -105,14 +98,13 @@ class OnboardingViewSet(AgentViewSet[OnboardingSession]):
     @operation(
         "agent_board_onboarding_update",
         "Ask a question of the onboarding, or hand its draft in",
-        request=OnboardingUpdateSerializer,
+        request=InterviewSerializer,
         responses={200: OnboardingSerializer},
     )
     def create(self, request: Request, board_id: UUID) -> Response:
-        update = self.asked(OnboardingUpdateSerializer)
+        update = self.asked(InterviewSerializer)
         if "draft" in update:
-            draft = OnboardingDraftSerializer(update["draft"]).data
-            session = onboarding.hand_in(self.board, draft, by=self.actor)
+            session = onboarding.finish_draft(self.board, update["draft"], by=self.actor)
         else:
-            session = onboarding.ask(self.board, update, by=self.actor)
+            session = onboarding.ask_question(self.board, by=self.actor, **update)
         return Response(OnboardingSerializer(session).data)

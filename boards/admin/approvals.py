@@ -1,0 +1,57 @@
+"""The operators' view of approvals, and their decisions."""
+
+from functools import partial
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
+from boards.actions import decide_approval, withdraw_approval
+from boards.models import Approval, ApprovalTask
+
+
+class ApprovalTaskRows(ReadOnlyRows):
+    """The tasks that an approval is about."""
+
+    model = ApprovalTask
+    fields = ("task", "is_open")
+    ordering = ("id",)
+
+
+@admin.register(Approval)
+class ApprovalPage(ReadOnlyPage):
+    """What is asked of people; decided by the actions of the list."""
+
+    list_display = ("action_type", "board", "status", "kind", "requester_name", "created_at")
+    list_select_related = ("board",)
+    list_filter = ("status", "kind", "requester_kind")
+    search_fields = ("action_type", "reason", "requester_name", "board__name")
+    inlines = (ApprovalTaskRows,)
+    actions = ("approve", "reject", "withdraw")
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """The right to change approvals: no page changes one, but these actions do."""
+        return bool(request.user.has_perm("boards.change_approval"))
+
+    @admin.action(description="Approve", permissions=["decide"])
+    def approve(self, request: HttpRequest, rows: QuerySet[Approval]) -> None:
+        self.for_each(request, rows, partial(decide_approval, approve=True), "Approved")
+
+    @admin.action(description="Reject", permissions=["decide"])
+    def reject(self, request: HttpRequest, rows: QuerySet[Approval]) -> None:
+        self.for_each(request, rows, partial(decide_approval, approve=False), "Rejected")
+
+    @admin.action(description="Withdraw", permissions=["decide"])
+    def withdraw(self, request: HttpRequest, rows: QuerySet[Approval]) -> None:
+        self.for_each(request, rows, withdraw_approval, "Withdrawn")
+
+
+@admin.register(ApprovalTask)
+class ApprovalTaskPage(ReadOnlyPage):
+    """Which approvals are about which tasks."""
+
+    list_display = ("approval", "task", "is_open")
+    list_select_related = ("approval", "task")
+    list_filter = ("is_open",)
+    search_fields = ("task__title", "approval__action_type")

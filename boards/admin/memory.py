@@ -1,0 +1,35 @@
+"""The operators' view of what boards remember, and of how they were set up."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from agents.admin_pages import Page, ReadOnlyPage
+from boards.actions import forget
+from boards.models import MemoryEntry, OnboardingSession
+
+
+@admin.register(MemoryEntry)
+class MemoryPage(Page):
+    """What boards remember, their chats among it."""
+
+    list_display = ("__str__", "board", "is_chat", "author_name", "created_at")
+    list_select_related = ("board",)
+    list_filter = ("is_chat", "author_kind")
+    search_fields = ("content", "author_name", "board__name")
+    exclude = ("words",)
+    remove = staticmethod(forget)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MemoryEntry]:
+        rows: QuerySet[MemoryEntry] = super().get_queryset(request)
+        return rows.defer("words")
+
+
+@admin.register(OnboardingSession)
+class OnboardingPage(ReadOnlyPage):
+    """The interviews that set boards up."""
+
+    list_display = ("board", "status", "created_at", "confirmed_at")
+    list_select_related = ("board",)
+    list_filter = ("status",)
+    search_fields = ("board__name",)
