@@ -1,6 +1,5 @@
 """Shapes of approvals: as they are asked for, shown and decided."""
 
-
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 

@@ -120,7 +120,9 @@ def test_every_type_is_in_the_tables():
 def test_all_problems_come_at_once(board):
     add(board, "integer", "size")
     add(board, "text", "owner", is_required=True)
-    facts = refusal(Task.objects.create(board=board, title="A task"), {"size": "x", "gone": 1, "owner": None})
+    facts = refusal(
+        Task.objects.create(board=board, title="A task"), {"size": "x", "gone": 1, "owner": None}
+    )
     assert facts["unknown_field_keys"] == ["gone"]
     assert facts["missing_field_keys"] == ["owner"]
     assert {error["code"] for error in facts["errors"]} == {
@@ -132,7 +134,9 @@ def test_all_problems_come_at_once(board):
 
 def test_a_field_of_another_board_is_unknown(organization, board):
     add(make_board(organization))
-    assert refusal(Task.objects.create(board=board, title="A task"), {"f": "x"})["unknown_field_keys"] == ["f"]
+    assert refusal(Task.objects.create(board=board, title="A task"), {"f": "x"})[
+        "unknown_field_keys"
+    ] == ["f"]
 
 
 def test_a_new_task_gets_defaults_and_needs_what_is_required(board):
@@ -170,7 +174,7 @@ def test_a_catastrophic_pattern_is_bounded(board, pattern):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "a{999999999}", "(a|b|c){999999999}", "(?=a)", r"(a)\1", "(?:.{900}){900}"]
+    "pattern", ["(", "a{999999999}", "(a|b|c){999999999}", "(?=a)", r"(a)\1", r"(?:\w\pL){300}"]
 )
 def test_what_cannot_be_compiled_within_bounds_is_refused_when_saved(client, pattern):
     body = {"key": "k", "name": "K", "type": "text", "validation_regex": pattern}

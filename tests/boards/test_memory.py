@@ -114,8 +114,8 @@ def test_a_rare_word_is_found_by_the_index(board):
         cursor.execute(
             "INSERT INTO boards_memoryentry (id, board_id, content, tags, source, is_chat,"
             " author_kind, author_name, created_at)"
-            " SELECT gen_random_uuid(), %s, repeat('common words ', 100) || n, '{}', '', false, 'system', '',"
-            " now() FROM generate_series(1, 20000) n",
+            " SELECT gen_random_uuid(), %s, repeat('common words ', 100) || n, '{}', '',"
+            " false, 'system', '', now() FROM generate_series(1, 20000) n",
             [board.id],
         )
         cursor.execute("ANALYZE boards_memoryentry")
