@@ -6,7 +6,7 @@ Each is one transaction with its event and its line of activity; a worker's own 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -158,7 +158,7 @@ def _new(agent: Agent, wish: Wish, spec: RunSpec) -> Execution:
         position=1,
         queued_at=now,
         rank=states.rank(now, wish.priority),
-        deadline_at=now + timedelta(seconds=wish.deadline_seconds)
+        deadline_at=states.clock() + timedelta(seconds=wish.deadline_seconds)
         if wish.deadline_seconds
         else None,
     )
@@ -289,7 +289,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         )
         if not moved:
             raise _not_paused(execution)
-        _shift_deadline(execution, now)
+        _shift_deadline(execution)
         if feedback:
             _inject(execution, feedback)
         ends.record(execution, "execution.resumed", by=by)
@@ -349,13 +349,13 @@ def _last_text(execution: Execution) -> str:
     return str(content["text"]) if content else ""
 
 
-def _shift_deadline(execution: Execution, now: datetime) -> None:
+def _shift_deadline(execution: Execution) -> None:
     """A deadline stands still while its execution is paused."""
     paused = Event.objects.filter(execution=execution, type="execution.paused")
     paused_at = paused.order_by("-seq").values_list("created_at", flat=True).first()
     if execution.deadline_at is None or paused_at is None:
         return
-    execution.deadline_at += now - paused_at
+    execution.deadline_at += states.clock() - paused_at
     Execution.objects.filter(pk=execution.pk).update(deadline_at=execution.deadline_at)
 
 

@@ -27,7 +27,6 @@ from executions.errors import Superseded
 from executions.models import TERMINAL, Condition, Execution, PauseReason, Status
 from executions.states import ClockTimestamp
 
-
 _ON = (Status.QUEUED, Status.WAITING)
 
 

@@ -110,7 +110,7 @@ def test_pauses_at_limits_and_failures_are_told(agent: Agent) -> None:
     assert move(failed, Status.FAILED, event="execution.failed", failure_code="TIMED_OUT")
     code, found = examined()
     assert code == 0
-    assert found["paused at turn_limit"]["advice"] == "Extend, resume or cancel them."
+    assert found["paused at turn_limit"]["advice"] == "Extend, finish or cancel them."
     assert found["failed: TIMED_OUT"]["text"] == "1 within the hour"
 
 
