@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from agents.activity import Actor
 from agents.errors import AgentAlreadyRunning, AgentNotFound
 from agents.live import hold
-from agents.models import Agent, LiveWork
+from agents.models import Agent, LiveWork, Organization
 from agents.runtime.facts import Message, Role
 from agents.runtime.limits import reached
 from agents.runtime.spec import RunSpec
@@ -79,11 +79,12 @@ def _hold(agent: Agent, wish: Wish) -> Agent:
     Raises `AgentNotFound`, `WorkGone`, and `QueueFull` where the board has no room.
     """
     try:
-        if wish.board is not None:
-            _keep_room(Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk))
+        board = wish.board and Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk)
+        if board is not None:
+            _keep_room(board)
         if wish.task is not None:
             hold(wish.task)
-        held = hold(agent) if wish.may_queue else _with_free_slot(agent, wish.board)
+        held = hold(agent) if wish.may_queue else _with_free_slot(agent, board)
     except Agent.DoesNotExist as error:
         raise AgentNotFound from error
     except (Board.DoesNotExist, Task.DoesNotExist) as error:
@@ -115,10 +116,18 @@ def _with_free_slot(agent: Agent, board: Board | None) -> Agent:
         )
     if board is not None and _is_full(live.filter(board=board), board.max_concurrent):
         raise LimitExceeded(scope="board", limit=board.max_concurrent)
-    organization = held.organization
+    organization = _locked_organization(held)
     if _is_full(live.filter(organization=organization), organization.max_concurrent):
         raise LimitExceeded(scope="organization", limit=organization.max_concurrent)
     return held
+
+
+def _locked_organization(agent: Agent) -> Organization:
+    """The agent's organization, locked where it has a limit: its other agents start too."""
+    organization = agent.organization
+    if organization.max_concurrent is None:
+        return organization
+    return Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
 
 
 def _is_full(live: QuerySet[Execution], limit: int | None) -> bool:

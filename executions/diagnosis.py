@@ -202,7 +202,7 @@ def _described(worker: Worker, now: datetime) -> str:
 
 def _wanted_queues() -> set[str]:
     queued = Execution.objects.filter(status=Status.QUEUED)
-    return set(queued.values_list("worker_queue", flat=True).distinct())
+    return set(queued.order_by().values_list("worker_queue", flat=True).distinct())
 
 
 # --- stuck -------------------------------------------------------------------------------------
