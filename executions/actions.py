@@ -6,7 +6,7 @@ Each is one transaction with its event and its line of activity; a worker's own 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from agents.activity import Actor
 from agents.errors import AgentAlreadyRunning, AgentNotFound
 from agents.live import hold
-from agents.models import Agent, LiveWork
+from agents.models import Agent, LiveWork, Organization
 from agents.runtime.facts import Message, Role
 from agents.runtime.limits import reached
 from agents.runtime.spec import RunSpec
@@ -79,11 +79,12 @@ def _hold(agent: Agent, wish: Wish) -> Agent:
     Raises `AgentNotFound`, `WorkGone`, and `QueueFull` where the board has no room.
     """
     try:
-        if wish.board is not None:
-            _keep_room(Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk))
+        board = wish.board and Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk)
+        if board is not None:
+            _keep_room(board)
         if wish.task is not None:
             hold(wish.task)
-        held = hold(agent) if wish.may_queue else _with_free_slot(agent, wish.board)
+        held = hold(agent) if wish.may_queue else _with_free_slot(agent, board)
     except Agent.DoesNotExist as error:
         raise AgentNotFound from error
     except (Board.DoesNotExist, Task.DoesNotExist) as error:
@@ -115,10 +116,18 @@ def _with_free_slot(agent: Agent, board: Board | None) -> Agent:
         )
     if board is not None and _is_full(live.filter(board=board), board.max_concurrent):
         raise LimitExceeded(scope="board", limit=board.max_concurrent)
-    organization = held.organization
+    organization = _locked_organization(held)
     if _is_full(live.filter(organization=organization), organization.max_concurrent):
         raise LimitExceeded(scope="organization", limit=organization.max_concurrent)
     return held
+
+
+def _locked_organization(agent: Agent) -> Organization:
+    """The agent's organization, locked where it has a limit: its other agents start too."""
+    organization = agent.organization
+    if organization.max_concurrent is None:
+        return organization
+    return Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
 
 
 def _is_full(live: QuerySet[Execution], limit: int | None) -> bool:
@@ -158,7 +167,7 @@ def _new(agent: Agent, wish: Wish, spec: RunSpec) -> Execution:
         position=1,
         queued_at=now,
         rank=states.rank(now, wish.priority),
-        deadline_at=now + timedelta(seconds=wish.deadline_seconds)
+        deadline_at=states.clock() + timedelta(seconds=wish.deadline_seconds)
         if wish.deadline_seconds
         else None,
     )
@@ -289,7 +298,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         )
         if not moved:
             raise _not_paused(execution)
-        _shift_deadline(execution, now)
+        _shift_deadline(execution)
         if feedback:
             _inject(execution, feedback)
         ends.record(execution, "execution.resumed", by=by)
@@ -349,13 +358,13 @@ def _last_text(execution: Execution) -> str:
     return str(content["text"]) if content else ""
 
 
-def _shift_deadline(execution: Execution, now: datetime) -> None:
+def _shift_deadline(execution: Execution) -> None:
     """A deadline stands still while its execution is paused."""
     paused = Event.objects.filter(execution=execution, type="execution.paused")
     paused_at = paused.order_by("-seq").values_list("created_at", flat=True).first()
     if execution.deadline_at is None or paused_at is None:
         return
-    execution.deadline_at += now - paused_at
+    execution.deadline_at += states.clock() - paused_at
     Execution.objects.filter(pk=execution.pk).update(deadline_at=execution.deadline_at)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import redis
@@ -26,6 +25,7 @@ from executions import queries, semaphore
 from executions.models import AT_A_LIMIT, Execution, Status, Worker
 from executions.redis import client
 from executions.semaphore import Scope
+from executions.states import clock
 
 LEAST_POSTGRES = 15
 LEAST_REDIS = (6, 2)
@@ -176,7 +176,7 @@ def _migrated() -> Iterator[Finding]:
 
 def _alive() -> Iterator[Finding]:
     alive = list(queries.live_workers().order_by("started_at"))
-    now = _now()
+    now = clock()
     for worker in alive:
         yield Finding("alive", worker.name, _described(worker, now))
     known = Worker.objects.exclude(pk__in=[worker.pk for worker in alive])
@@ -202,14 +202,14 @@ def _described(worker: Worker, now: datetime) -> str:
 
 def _wanted_queues() -> set[str]:
     queued = Execution.objects.filter(status=Status.QUEUED)
-    return set(queued.values_list("worker_queue", flat=True).distinct())
+    return set(queued.order_by().values_list("worker_queue", flat=True).distinct())
 
 
 # --- stuck -------------------------------------------------------------------------------------
 
 
 def _stuck() -> Iterator[Finding]:
-    now = _now()
+    now = clock()
     yield from _queued(now)
     yield from _unclaimed(now)
     yield from _expired(now)
@@ -311,15 +311,6 @@ def _permits_amiss() -> tuple[set[str], set[str]]:
     rows = Execution.objects.filter(admitted_epoch__isnull=False)
     owned = {f"{key}:{epoch}" for key, epoch in rows.values_list("pk", "admitted_epoch")}
     return held - owned, owned - held
-
-
-def _now() -> datetime:
-    """PostgreSQL's time: all the times of rows are by that clock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: Any = cursor.fetchone()[0]
-    assert isinstance(now, datetime)
-    return now
 
 
 def _for_people(age: timedelta) -> str:

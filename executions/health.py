@@ -13,10 +13,10 @@ from typing import Any, LiteralString
 import psycopg
 import redis.asyncio
 from django.conf import settings
-from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from executions import connections
 from executions.loops import PerLoop
 from executions.queries import sign_expected_within
 
@@ -26,8 +26,6 @@ PATIENCE_SECONDS = 3.0
 # Asked more often, it answers what it last found: nobody can make it open connections at will.
 _REMEMBERED_SECONDS = 1.0
 
-# Django's own options that psycopg does not know.
-_NOT_FOR_PSYCOPG = ("cursor_factory", "context", "prepare_threshold")
 _APPLIED = "SELECT app, name FROM django_migrations"
 _ALIVE = """
 SELECT count(*) FROM executions_worker
@@ -143,10 +141,8 @@ def _on_disk() -> frozenset[tuple[str, str]]:
 
 async def _rows(query: LiteralString, parameters: list[Any] | None = None) -> list[Any]:
     """The rows of one query on a connection of its own: the pool may be what is exhausted."""
-    given = connections["default"].get_connection_params()
-    options = {name: value for name, value in given.items() if name not in _NOT_FOR_PSYCOPG}
     async with await psycopg.AsyncConnection.connect(
-        **options, autocommit=True, connect_timeout=int(PATIENCE_SECONDS)
+        **connections.options(), autocommit=True, connect_timeout=int(PATIENCE_SECONDS)
     ) as connection:
         cursor = await connection.execute(query, parameters)
         return await cursor.fetchall()

@@ -39,6 +39,14 @@ class ClockTimestamp(Func):
     output_field = DateTimeField()
 
 
+def clock() -> datetime:
+    """PostgreSQL's time now: the one clock by which deadlines and leases are judged."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
+
+
 # What ends with the old state: a claim and a permit with `running`, a reason with `paused`.
 _LEFT_BEHIND: dict[str, Any] = {
     "claim_id": None,
@@ -95,7 +103,11 @@ def move(
 def _update(
     rows: QuerySet[Execution], changes: Mapping[str, Any], *, event: str, facts: dict[str, Any]
 ) -> Execution | None:
-    """Update the one row and insert its event, in one statement: the new row, if it was there."""
+    """Update the one row and insert its event, in one statement: the new row, if it was there.
+
+    Django's own `update()` returns a count and takes no further statement around it; of its public
+    interface nothing else renders an update (5.2).
+    """
     query = cast("UpdateQuery", rows.query.chain(UpdateQuery))
     query.add_update_values(dict(changes))
     update, parameters = query.get_compiler(connection=connection).as_sql()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.db import connection
 
-from executions.models import Execution, Worker
+from executions.models import TERMINAL, Execution, Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30.0
@@ -98,4 +98,4 @@ def worker(**options: object) -> Iterator[WorkerProcess]:
 def ended(*executions: Execution) -> bool:
     """Whether all of them have reached an end."""
     rows = Execution.objects.filter(pk__in=[execution.pk for execution in executions])
-    return all(row.is_terminal for row in rows.only("status"))
+    return not rows.exclude(status__in=TERMINAL).exists()

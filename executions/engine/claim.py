@@ -49,7 +49,7 @@ WITH fence AS (
     lease_expires_at = clock_timestamp() + %(lease)s
   WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = ANY(%(statuses)s)
   RETURNING id, event_seq, position, turn, checkpoint, tree, status,
-            pause_requested_at, cancel_is_hard, max_turns, token_budget, seconds_budget
+            pause_requested_at, max_turns, token_budget, seconds_budget
 ), new_entries AS (
   INSERT INTO executions_entry
     (id, execution_id, position, parent_id, turn, type, role, content, usage, created_at)
@@ -82,8 +82,8 @@ WITH fence AS (
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
 )
-SELECT event_seq, position, status, pause_requested_at IS NOT NULL, cancel_is_hard,
-       max_turns, token_budget, seconds_budget
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, max_turns,
+       token_budget, seconds_budget
 FROM fence
 """
 
@@ -133,7 +133,6 @@ class Boundary:
     position: int
     is_cancelling: bool
     is_pause_requested: bool
-    is_hard: bool
     limits: Limits
 
 
@@ -206,13 +205,12 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
     row = prepared.first(_COMMIT, parameters)
     if row is None:
         raise Superseded
-    event_seq, position, status, is_pause_requested, is_hard, *limits = row
+    event_seq, position, status, is_pause_requested, *limits = row
     return Boundary(
         event_seq,
         position,
         status == Status.CANCELLING,
         is_pause_requested,
-        is_hard,
         Limits(*limits),
     )
 

@@ -7,6 +7,7 @@ it. After the transaction the permit is given back and the next execution dispat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -122,7 +123,8 @@ def _leave(
     frm: Status = Status.RUNNING,
     **fields: Any,
 ) -> None:
-    execution, member = claim.execution, claim.execution.permit
+    # A copy: after a rollback the claim must still know its permit, for the next way to leave.
+    execution, member = copy(claim.execution), claim.execution.permit
     with transaction.atomic():
         asked = None if batch is None else claims.commit(claim, batch)
         # Or will, with its agent.
@@ -139,11 +141,19 @@ def _leave(
         announce(execution, member, event)
 
 
-def announce(execution: Execution, member: str, event: str, *, by: Actor = SYSTEM) -> None:
+def announce(
+    execution: Execution,
+    member: str,
+    event: str,
+    *,
+    by: Actor = SYSTEM,
+    dispatches: bool = True,
+) -> None:
     """What every move out of work brings with it, in the transaction of the move.
 
     An end deletes the note of live work and writes its line of activity; in any case watchers are
-    told after the commit, the permit (`member`, if it had one) is given back, and the queue walked.
+    told after the commit, and the permit (`member`, if it had one) is given back. The queue is
+    walked then, unless the caller does it for many at once.
     """
     if execution.status in TERMINAL:
         LiveWork.objects.filter(execution_id=execution.id).delete()
@@ -153,7 +163,8 @@ def announce(execution: Execution, member: str, event: str, *, by: Actor = SYSTE
     stream.publish_on_commit(execution)
     if member:
         transaction.on_commit(partial(permits.give_back, execution, member), robust=True)
-    dispatch_next_on_commit(execution.organization_id)
+    if dispatches:
+        dispatch_next_on_commit(execution.organization_id)
 
 
 def record(execution: Execution, event: str, *, by: Actor, **facts: Any) -> None:

@@ -24,6 +24,7 @@ from django.conf import settings
 from django.db import connections
 from uuid_utils.compat import uuid7
 
+from executions import connections as own_connections
 from executions.engine.claim import Claim
 from executions.engine.control import Control, Reason
 from executions.redis import CONTROL, client
@@ -169,12 +170,12 @@ class Keeper:
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            parameters = connections["default"].get_connection_params()
-            options = {k: v for k, v in parameters.items() if k not in _NOT_FOR_PSYCOPG}
+            # A renewal that hangs must fail while there is still time for the next one, whether
+            # it is the server that does not answer or the network that is dead.
+            third = settings.EXECUTION_LEASE.total_seconds() / 3
+            options = {**own_connections.options(), **own_connections.lively(third)}
             self._connection = psycopg.connect(**options, autocommit=True, connect_timeout=3)
-            # A renewal that hangs must fail while there is still time for the next one.
-            third = int(settings.EXECUTION_LEASE.total_seconds() * 1000 / 3)
-            self._connection.execute(f"SET statement_timeout = {third}")
+            self._connection.execute(f"SET statement_timeout = {int(third * 1000)}")
         return self._connection
 
     def _listen(self) -> None:
@@ -198,6 +199,3 @@ class Keeper:
                 logger.exception("The sweep failed; it runs again when it is next due.")
             finally:
                 connections.close_all()
-
-
-_NOT_FOR_PSYCOPG = ("cursor_factory", "prepare_threshold", "context", "pool", "server_side_binding")

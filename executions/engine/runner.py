@@ -40,7 +40,7 @@ from agents.runtime.loop import TURN_WARNING, Answer, Transcript, react
 from agents.runtime.spec import RunSpec
 from agents.runtime.tools.catalogue import TOOLS
 from agents.runtime.tools.registry import Toolbox
-from executions import limits, transcripts
+from executions import limits, states, transcripts
 from executions.engine import claim as claims
 from executions.engine import dispatch, ends
 from executions.engine.claim import Batch, Boundary, Claim
@@ -299,7 +299,7 @@ class Run:
             ends.give_up(self.claim, self._spent_batch())
             raise Left
         deadline = self.claim.execution.deadline_at
-        if deadline is not None and deadline.timestamp() < time.time():
+        if deadline is not None and deadline < states.clock():
             ends.fail(
                 self.claim, self._spent_batch(), code="TIMED_OUT", message="Its deadline passed."
             )

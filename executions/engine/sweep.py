@@ -75,7 +75,7 @@ def _recover(execution: Execution) -> None:
         event = "execution.recovered"
         moved = _move(execution, Status.QUEUED, guard, event=event, recoveries=F("recoveries") + 1)
     if moved:
-        ends.announce(execution, member, event)
+        ends.announce(execution, member, event, dispatches=False)
 
 
 def _move(
@@ -117,7 +117,7 @@ def _wake(execution: Execution) -> None:
         facts={"reason": "timer"},
     ):
         Condition.objects.filter(execution=execution).delete()
-        ends.announce(execution, "", "execution.queued")
+        ends.announce(execution, "", "execution.queued", dispatches=False)
 
 
 def _resume_with_agent() -> int:
@@ -151,7 +151,7 @@ def _time_out(execution: Execution) -> None:
         failure_code="TIMED_OUT",
         failure_message="Its deadline passed.",
     ):
-        ends.announce(execution, member, "execution.failed")
+        ends.announce(execution, member, "execution.failed", dispatches=False)
 
 
 def _send_again() -> int:
@@ -164,7 +164,7 @@ def _send_again() -> int:
         admitted_epoch__isnull=False,
         sent_at__lt=ClockTimestamp() - settings.EXECUTION_RESEND_AFTER,
     )
-    queues = set(late.values_list("worker_queue", flat=True).distinct())
+    queues = late.order_by().values_list("worker_queue", flat=True).distinct()
     return sum(_send_missing(late.filter(worker_queue=queue), queue) for queue in queues)
 
 
@@ -198,6 +198,7 @@ def _dispatch_queued() -> int:
     """Free slots that nobody was told of."""
     organizations = (
         Execution.objects.filter(status=Status.QUEUED, admitted_epoch=None)
+        .order_by()  # Ordered by id, each row would be distinct.
         .values_list("organization_id", flat=True)
         .distinct()
     )
@@ -233,6 +234,7 @@ def _forget_workers() -> int:
     return gone.delete()[0]
 
 
+# What the first ones free or queue is dispatched by `_dispatch_queued`, once an organization.
 _CHORES: tuple[Callable[[], int], ...] = (
     _recover_lost,
     _fire_timers,

@@ -206,10 +206,6 @@ class Execution(Keyed):
         return f"{self.kind} {self.id}"
 
     @property
-    def is_terminal(self) -> bool:
-        return self.status in TERMINAL
-
-    @property
     def permit(self) -> str:
         """The name of its permit, or empty while it has none."""
         return "" if self.admitted_epoch is None else f"{self.id}:{self.admitted_epoch}"

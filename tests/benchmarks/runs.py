@@ -69,7 +69,7 @@ class Hearing:
 def last_seq_of(agent: Agent, turns: list[dict[str, Any]]) -> int:
     """Carry out one run, see that it went well, and return the number of its last event."""
     execution = a_run(agent, *turns)
-    poll_until(lambda: Execution.objects.get(pk=execution.pk).is_terminal)
+    poll_until(lambda: Execution.objects.get(pk=execution.pk).status in TERMINAL)
     execution.refresh_from_db()
     if execution.status != Status.COMPLETED:
         raise RuntimeError(f"{execution.failure_code}: {execution.failure_message}")

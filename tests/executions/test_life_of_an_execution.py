@@ -23,7 +23,7 @@ from executions.engine import ends
 from executions.engine.claim import Batch, Claim
 from executions.engine.sweep import sweep
 from executions.errors import ExecutionState, Superseded
-from executions.models import LIVE, Event, Execution, PauseReason, Status
+from executions.models import LIVE, TERMINAL, Event, Execution, PauseReason, Status
 from executions.redis import client
 from executions.semaphore import Scope
 from tests.starting import a_run, an_agent
@@ -153,7 +153,7 @@ class Life(RuleBasedStateMachine):
             seqs = list(Event.objects.filter(execution=row).values_list("seq", flat=True))
             assert seqs == list(range(1, row.event_seq + 1))
             assert (row.status in LIVE) == LiveWork.objects.filter(pk=row.pk).exists()
-            if row.is_terminal:
+            if row.status in TERMINAL:
                 now = (row.status, row.epoch, row.event_seq)
                 assert self.ended.setdefault(row.pk, now) == now
 

@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db.models import F
+from django.utils import timezone
 
 from agents.activity import SYSTEM
 from agents.models import Agent
 from executions import actions
 from executions.engine import sweep as sweeps
 from executions.models import Event, Execution, Status
+from tests.chaos.fleet import processes_with
+from tests.executions.repositories import a_repository
 from tests.model_server import ModelServer
 from tests.model_wire import Answer
 from tests.processes import WorkerProcess, ended, wait_until, worker
-from tests.starting import a_run, an_agent, an_organization, tool
+from tests.starting import a_board, a_run, an_agent, an_organization, tool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +78,31 @@ def test_a_pause_while_the_model_is_busy_pauses(
     run = started(server, asking(server))
     actions.pause(run, by=SYSTEM)
     assert stands(run, Status.PAUSED, Status.WAITING).status == Status.PAUSED
+
+
+def test_a_pause_on_a_worker_that_stops_pauses(server: ModelServer) -> None:
+    server.plan(Answer("done", delay=30))
+    with worker(OPENAI_API_KEY="k", SIGNALBOX_DRAIN_SECONDS="0.2") as process:
+        run = started(server, asking(server))
+        # Heard of by nobody but the row: the worker learns of it with the commit of its yield.
+        Execution.objects.filter(pk=run.pk).update(pause_requested_at=timezone.now())
+        process.stop()
+    assert stands(run, Status.PAUSED, Status.QUEUED).status == Status.PAUSED
+
+
+def test_a_set_up_that_a_stopping_worker_ends_has_not_failed(
+    server: ModelServer, tmp_path: Path
+) -> None:
+    server.plan(Answer(tools=(("Glob", {"pattern": "*"}),)))
+    repository = a_repository(tmp_path / "repository", {"a.txt": "one"})
+    organization = an_organization()
+    board = a_board(organization, repository=str(repository), setup_command="sleep 61")
+    with worker(OPENAI_API_KEY="k", SIGNALBOX_DRAIN_SECONDS="0.2") as process:
+        run = a_run(asking(server, organization=organization), {"say": "x"}, board=board)
+        wait_until(lambda: processes_with("sleep 61"))
+        process.stop()
+    run.refresh_from_db()
+    assert (run.status, run.failure_code) == (Status.QUEUED, "")
 
 
 def test_turns_that_are_added_while_it_runs_count(

@@ -146,9 +146,6 @@ class Toolbox:
             if self.is_allowed(tool.name)
         )
 
-    def known_names(self) -> tuple[str, ...]:
-        return tuple(self._tools)
-
     def is_allowed(self, name: str) -> bool:
         return name in self._tools and not self._allowed.isdisjoint({name, EVERY_TOOL})
 

@@ -78,7 +78,6 @@ def test_the_model_sees_only_what_is_allowed() -> None:
     assert [it.name for it in Toolbox(tools, ["Other"]).descriptions()] == ["Other"]
     assert [it.name for it in Toolbox(tools, ["*"]).descriptions()] == ["Echo", "Other"]
     assert Toolbox(tools, []).descriptions() == ()
-    assert Toolbox(tools, []).known_names() == ("Echo", "Other")
 
 
 def test_a_name_that_no_tool_has_is_never_allowed() -> None:
