@@ -16,14 +16,17 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from agents.actions import (
     KeyTerms,
     add_member,
+    change_gateway,
     change_member,
     configuration,
     configure_agent,
     create_agent,
+    create_gateway,
     create_key,
     create_organization,
     create_token,
     delete_agent,
+    delete_gateway,
     pause_agent,
     remove_member,
     revoke_key,
@@ -41,14 +44,17 @@ from agents.admin_pages import (
     RowActions,
     actor_of,
 )
+from agents.messages import resend
 from agents.models import (
     Activity,
     Agent,
     AgentToken,
+    Gateway,
     IdempotencyKey,
     IntegrationKey,
     LiveWork,
     Membership,
+    Message,
     Organization,
     Scope,
     SoulVersion,
@@ -219,6 +225,39 @@ class TokenRows(ReadOnlyRows):
     model = AgentToken
     fields = ("name", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at")
     readonly_fields = fields
+
+
+@admin.register(Gateway)
+class GatewayPage(Page):
+    """How agents outside Signalbox, and people, are reached."""
+
+    list_display = ("name", "organization", "kind", "is_enabled", "updated_at")
+    list_select_related = ("organization",)
+    list_filter = ("is_enabled", "kind", "organization")
+    search_fields = ("name", "organization__name")
+    autocomplete_fields = ("organization",)
+    fixed_fields = ("organization",)
+    readonly_fields = ("created_at", "updated_at")
+    create = staticmethod(create_gateway)
+    change = staticmethod(change_gateway)
+    remove = staticmethod(delete_gateway)
+
+    def make(self, request: HttpRequest, fields: dict[str, Any]) -> Gateway:
+        return create_gateway(fields.pop("organization"), fields, by=actor_of(request))
+
+
+@admin.register(Message)
+class MessagePage(ReadOnlyPage):
+    """What was said to agents and people; what failed can be sent again."""
+
+    list_display = ("kind", "recipient_name", "audience", "state", "content", "created_at")
+    list_filter = ("state", "kind", "audience", "organization")
+    search_fields = ("recipient_name", "correlation_id")
+    actions = ("send_again",)
+
+    @admin.action(description="Send again", permissions=["view"])
+    def send_again(self, request: HttpRequest, rows: QuerySet[Message]) -> None:
+        self.for_each(request, rows, resend, "Messages sent again")
 
 
 @admin.register(Agent)

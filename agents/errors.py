@@ -77,3 +77,9 @@ class GatewayNotFound(Refusal):
 
     code = "GATEWAY_NOT_FOUND"
     status_code = 404
+
+
+class NotFailed(Refusal):
+    """Only a message that failed is sent again."""
+
+    code = "MESSAGE_NOT_FAILED"

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from agents.activity import Actor, Target
-from agents.errors import GatewayFailed, GatewayUnreachable
+from agents.activity import Actor, Target, record
+from agents.errors import GatewayFailed, GatewayUnreachable, NotFailed
 from agents.gateways.base import ADAPTERS, DeliveryFailed
 from agents.models import (
     Agent,
@@ -75,6 +75,30 @@ def notify(organization: Organization, letter: Letter, *, by: Actor) -> Message:
             return send(organization, letter, by=by)
     except (GatewayUnreachable, GatewayFailed) as refusal:
         return _write(organization, letter, by, failure=str(refusal.detail))
+
+
+@transaction.atomic
+def resend(message: Message, *, by: Actor) -> Message:
+    """Try a failed message again, through the gateway that its recipient has now.
+
+    Raises NotFailed, and what `send` raises; the message stays failed then.
+    """
+    locked = Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
+    if locked.state != MessageState.FAILED:
+        raise NotFailed(state=locked.state)
+    locked.gateway = locked.recipient.gateway if locked.recipient else None
+    if locked.gateway is not None and not locked.gateway.is_enabled:
+        raise GatewayUnreachable
+    try:
+        ADAPTERS[locked.gateway.kind if locked.gateway else GatewayKind.INBOX].deliver(locked)
+    except DeliveryFailed as error:
+        raise GatewayFailed from error
+    locked.state, locked.delivered_at, locked.failure = MessageState.DELIVERED, timezone.now(), ""
+    locked.attempts += 1
+    locked.save(update_fields=["state", "delivered_at", "failure", "attempts", "gateway"])
+    about = Target(locked.recipient_id, locked.board_id, locked.task_id, locked.execution_id)
+    record(locked.organization_id, "message.sent_again", by=by, target=about, id=str(locked.id))
+    return locked
 
 
 def inbox_of(agent: Agent) -> QuerySet[Message]:

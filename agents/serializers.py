@@ -16,6 +16,7 @@ from agents.models import (
     Gateway,
     IntegrationKey,
     Membership,
+    Message,
     Organization,
     Scope,
     SoulVersion,
@@ -46,6 +47,27 @@ class KnownFieldsOnly(serializers.Serializer[Any]):
 
 class KnownModelFieldsOnly(KnownFieldsOnly, serializers.ModelSerializer[Any]):
     """The same for the fields of a model."""
+
+
+class ActorSerializer(serializers.Serializer[Any]):
+    """Who did it; somebody who may be gone."""
+
+    kind = serializers.CharField()
+    id = serializers.UUIDField(allow_null=True)
+    name = serializers.CharField()
+
+
+@extend_schema_field(ActorSerializer)
+class ActorField(serializers.Field[Any, Any, Any, Any]):
+    """An actor, of a row's columns `<part>_kind`, `<part>_id` and `<part>_name`."""
+
+    def __init__(self, part: str = "actor") -> None:
+        super().__init__(read_only=True, source="*")
+        self.part = part
+
+    def to_representation(self, row: Any) -> dict[str, Any] | None:
+        kind, key, name = (getattr(row, f"{self.part}_{each}") for each in ("kind", "id", "name"))
+        return {"kind": kind, "id": key and str(key), "name": name} if kind else None
 
 
 @extend_schema_field({**configuration.TOOLS_SHAPE, "type": "array"})  # Nullable is added.
@@ -231,6 +253,50 @@ class AgentSerializer(KnownModelFieldsOnly):
         read_only_fields = ["is_paused", "last_seen_at", "created_at", "updated_at"]
 
 
+class GatewaySerializer(KnownModelFieldsOnly):
+    """How agents outside Signalbox, and people, are reached."""
+
+    class Meta:
+        model = Gateway
+        fields = ["id", "name", "kind", "is_enabled", "created_at", "updated_at"]
+        read_only_fields = ["created_at", "updated_at"]
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    """One thing that was said, and how far it came."""
+
+    sender = ActorField("sender")
+    recipient = serializers.UUIDField(source="recipient_id", allow_null=True)
+    board = serializers.UUIDField(source="board_id", allow_null=True)
+    task = serializers.UUIDField(source="task_id", allow_null=True)
+    execution = serializers.UUIDField(source="execution_id", allow_null=True)
+
+    class Meta:
+        model = Message
+        fields = [
+            "id",
+            "kind",
+            "audience",
+            "state",
+            "sender",
+            "recipient",
+            "recipient_name",
+            "content",
+            "data",
+            "answer",
+            "failure",
+            "attempts",
+            "board",
+            "task",
+            "execution",
+            "correlation_id",
+            "created_at",
+            "delivered_at",
+            "acknowledged_at",
+        ]
+        read_only_fields = fields
+
+
 class SoulSerializer(KnownModelFieldsOnly):
     """One version of an agent's standing instructions."""
 
@@ -240,27 +306,6 @@ class SoulSerializer(KnownModelFieldsOnly):
         model = SoulVersion
         fields = ["number", "content", "reason", "source_url", "author_name", "created_at"]
         read_only_fields = ["number", "author_name", "created_at"]
-
-
-class ActorSerializer(serializers.Serializer[Any]):
-    """Who did it; somebody who may be gone."""
-
-    kind = serializers.CharField()
-    id = serializers.UUIDField(allow_null=True)
-    name = serializers.CharField()
-
-
-@extend_schema_field(ActorSerializer)
-class ActorField(serializers.Field[Any, Any, Any, Any]):
-    """An actor, of a row's columns `<part>_kind`, `<part>_id` and `<part>_name`."""
-
-    def __init__(self, part: str = "actor") -> None:
-        super().__init__(read_only=True, source="*")
-        self.part = part
-
-    def to_representation(self, row: Any) -> dict[str, Any] | None:
-        kind, key, name = (getattr(row, f"{self.part}_{each}") for each in ("kind", "id", "name"))
-        return {"kind": kind, "id": key and str(key), "name": name} if kind else None
 
 
 class ActivitySerializer(serializers.ModelSerializer[Activity]):

@@ -7,6 +7,7 @@ from boards.views.approvals import ApprovalViewSet
 from boards.views.boards import BoardViewSet, SeatViewSet
 from boards.views.labels import CustomFieldViewSet, TagViewSet
 from boards.views.memory import MemoryViewSet
+from boards.views.messages import MessageViewSet
 from boards.views.onboarding import OnboardingAnswerView, OnboardingView
 from boards.views.tasks import CommentViewSet, MoveViewSet, TaskViewSet
 
@@ -21,6 +22,7 @@ router.register(rf"{_OF_TASK}/comments", CommentViewSet, basename="comment")
 router.register(rf"{_OF_TASK}/moves", MoveViewSet, basename="move")
 router.register(rf"{_OF_BOARD}/approvals", ApprovalViewSet, basename="approval")
 router.register(rf"{_OF_BOARD}/memory", MemoryViewSet, basename="memory")
+router.register("messages", MessageViewSet, basename="message")
 router.register("tags", TagViewSet, basename="tag")
 router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 

@@ -55,11 +55,12 @@ def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
     """Accept a run of an agent: the row, its first entry, its first event, its line of activity.
 
     Dispatch follows after the commit. Raises the refusals of `configuration`, `QueueFull`,
-    `TaskBusy` and `AgentPaused`; nothing is written then.
+    `TaskBusy`, `AgentPaused` and `AgentRunsItself`; nothing is written then.
     """
     try:
         with transaction.atomic():
             held = _hold(agent, wish)
+            configuration.check_runs_here(held)
             prompt = configuration.prompt_of(held, wish)
             execution = _new(held, wish, configuration.spec_of(held, wish))
             _note_live_work(execution)

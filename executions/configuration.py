@@ -11,10 +11,11 @@ from django.conf import settings
 from rest_framework.exceptions import ValidationError
 
 from agents.models import Agent
+from agents.presence import RUNS_ITSELF
 from agents.runtime.prompts import MissingValues, render
 from agents.runtime.spec import DEFAULT_MAX_TURNS, DEFAULT_TOOLS, ModelSettings, RunSpec
 from boards.models import Board, Task
-from executions.errors import ActionUnknown, NothingToDo
+from executions.errors import ActionUnknown, AgentRunsItself, NothingToDo
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Wish:
         """The input as the status document shows it."""
         given = {"action": self.action, "prompt": self.prompt, "with": dict(self.values)}
         return {name: value for name, value in given.items() if value}
+
+
+def check_runs_here(agent: Agent) -> None:
+    """Refuse an agent that fetches its work itself. Raises `AgentRunsItself`."""
+    if agent.kind == RUNS_ITSELF:
+        raise AgentRunsItself
 
 
 def prompt_of(agent: Agent, wish: Wish) -> str:

@@ -24,7 +24,7 @@ from agents.rest.plain_views import Operation, documented
 from agents.rest.waiting import leave_thread
 from executions import actions, documents, waiters
 from executions.bodies import AsyncStartSerializer, StartSerializer
-from executions.configuration import Wish, prompt_of
+from executions.configuration import Wish, check_runs_here, prompt_of
 from executions.errors import RequestTimeout, WorkerUnavailable
 from executions.loops import PerLoop
 from executions.models import Execution, Status
@@ -104,6 +104,7 @@ def _start(request: HttpRequest, agent_id: str, *, waits: bool) -> Started:
     def begin() -> UUID:
         # Here and not before: a repeat finds its execution, whether or not a worker lives.
         if waits:
+            check_runs_here(agent)
             prompt_of(agent, wish)
             _require_worker(wish)
         return actions.start(agent, wish, by=caller.actor).id

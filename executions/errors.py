@@ -21,6 +21,12 @@ class QueueFull(Refusal):
     retryable = True
 
 
+class AgentRunsItself(Refusal):
+    """An agent of this kind fetches its work itself; assign it a task, or nudge it."""
+
+    code = "AGENT_RUNS_ITSELF"
+
+
 class LimitExceeded(Refusal):
     """No slot is free, and the caller asked not to queue."""
 

@@ -16,6 +16,7 @@ from agents.actions.credentials import (
     revoke_token,
     rotate_token,
 )
+from agents.actions.gateways import change_gateway, create_gateway, delete_gateway
 from agents.actions.organizations import (
     add_member,
     change_member,
@@ -27,13 +28,16 @@ from agents.actions.organizations import (
 __all__ = [
     "KeyTerms",
     "add_member",
+    "change_gateway",
     "change_member",
     "configure_agent",
     "create_agent",
+    "create_gateway",
     "create_key",
     "create_organization",
     "create_token",
     "delete_agent",
+    "delete_gateway",
     "pause_agent",
     "remove_member",
     "revoke_key",

@@ -84,6 +84,15 @@ def test_a_session_without_its_csrf_token_is_403(organization: Organization, age
 
 
 @pytest.mark.parametrize("tail", ["", "/async"])
+def test_an_agent_that_runs_itself_is_409(
+    api: APIClient, organization: Organization, tail: str
+) -> None:
+    agent = make_agent(organization, kind="external")
+    refused(api.post(url(agent, tail), {"prompt": "Do it."}), 409, "AGENT_RUNS_ITSELF")
+    assert not Execution.objects.exists()
+
+
+@pytest.mark.parametrize("tail", ["", "/async"])
 def test_an_agent_of_another_organization_is_404(api: APIClient, tail: str) -> None:
     stranger = make_agent(make_organization())
     for name in (stranger.slug, str(stranger.id), str(uuid4()), "x" * 600):

@@ -1,0 +1,1 @@
+"""The operators' endpoints of who acts, a file a concept."""

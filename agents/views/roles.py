@@ -1,0 +1,3 @@
+"""Which methods change something."""
+
+CHANGES = ("POST", "PUT", "PATCH", "DELETE")

@@ -1,0 +1,50 @@
+"""A lead removes a worker that is at work: its run is cancelled, and all that it held is free."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.activity import SYSTEM
+from agents.models import Agent, LiveWork
+from executions import actions
+from executions.configuration import Wish
+from executions.models import Status, ToolCall
+from tests.boards.agents import World, with_token
+from tests.chaos import proof
+from tests.processes import ended, wait_until, worker
+from tests.starting import script, tool
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_queued_run_of_it_is_cancelled_at_once() -> None:
+    world = World()
+    task = world.task(assigned_agent=world.worker)
+    run = actions.start(world.worker, Wish(prompt="x", board=world.board, task=task), by=SYSTEM)
+    answer = with_token(world.lead).delete(f"{world.home}/agents/{world.worker.id}")
+    assert answer.json() == {"ok": True}
+    run.refresh_from_db()
+    assert (run.status, run.agent, run.agent_name) == (Status.CANCELLED, None, "Wim")
+    assert not LiveWork.objects.exists()
+    assert not Agent.objects.filter(pk=world.worker.pk).exists()
+
+
+def test_a_running_one_is_ended_in_the_middle_of_its_tool() -> None:
+    world = World()
+    Agent.objects.filter(pk=world.worker.pk).update(model="scripted:play", tools=["Bash"])
+    world.worker.refresh_from_db()
+    task = world.task(assigned_agent=world.worker, status="in_progress")
+    prompt = script(tool("Bash", command="sleep 60"), {"say": "done"})
+    wish = Wish(prompt=prompt, board=world.board, task=task)
+    run = actions.start(world.worker, wish, by=SYSTEM)
+    with worker():
+        wait_until(lambda: ToolCall.objects.filter(execution=run, status="running").exists())
+        answer = with_token(world.lead).delete(f"{world.home}/agents/{world.worker.id}")
+        assert answer.json() == {"ok": True}
+        wait_until(lambda: ended(run))
+        wait_until(lambda: not LiveWork.objects.exists())
+    run.refresh_from_db()
+    assert (run.status, run.agent) == (Status.CANCELLED, None)
+    task.refresh_from_db()
+    assert (task.status, task.assigned_agent) == ("inbox", None)
+    proof.assert_no_permit_is_left()
