@@ -29,6 +29,8 @@ def remove_worker(board: Board, agent: Agent, *, by: Actor) -> None:
     live = Execution.objects.filter(agent=agent).exclude(status__in=TERMINAL)
     for execution in live.order_by("pk"):
         actions.cancel(execution, by=by, reason="Its agent was removed.", is_hard=True)
-    # What a worker still has to end is no longer the agent's, which would keep it from going.
+    # What a worker still has to end is no longer the agent's, which would keep it from going. Its
+    # permit in the set of that agent, which nobody asks for any more, goes with the next
+    # reconciliation.
     LiveWork.objects.filter(agent=agent).update(agent=None)
     delete_agent(agent, by=by)
