@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from rest_framework import serializers, viewsets
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.activity import Actor
@@ -75,8 +74,3 @@ class Delivering:
 
     def failed_to_deliver(self, failure: GatewayFailed) -> None:
         """What else is to be recorded then."""
-
-
-def ok(request: Request | None = None) -> Response:
-    """That it was done."""
-    return Response(DONE)
