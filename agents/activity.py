@@ -1,10 +1,16 @@
 """The one way to write a line of the permanent record, in the caller's transaction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
+from django.db import connection, transaction
+
 from agents.models import Activity, ActorKind
+from agents.redis import publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,10 @@ def record(
     target: Target | None = None,
     **data: Any,
 ) -> Activity:
-    """Append one line of `type` (see the event types of the documentation) by an actor."""
+    """Append one line of a type that an app declares, and tell watchers once it is committed."""
+    assert type in types(), f"{type} is in no app's `activity_types`."
     about = target or Target()
-    return Activity.objects.create(
+    line = Activity.objects.create(
         organization_id=organization_id,
         type=type,
         actor_kind=by.kind,
@@ -51,3 +58,32 @@ def record(
         execution_id=about.execution_id,
         data=data,
     )
+    tell_on_commit(organization_id)
+    return line
+
+
+@cache
+def types() -> frozenset[str]:
+    """Every type of line: what the apps declare in the `activity_types` of their configurations."""
+    declared = (getattr(app, "activity_types", ()) for app in apps.get_app_configs())
+    return frozenset().union(*declared)
+
+
+def channel(organization_id: UUID) -> str:
+    """Where it is told that an organization's record has new lines."""
+    return f"signalbox:activity:{organization_id}"
+
+
+def tell_on_commit(organization_id: UUID) -> None:
+    """Tell watchers that there are new lines: once a transaction, however many they are."""
+    tell = _teller(organization_id)
+    if all(waiting[1] is not tell for waiting in connection.run_on_commit):
+        transaction.on_commit(tell, robust=True)
+
+
+@lru_cache(maxsize=1024)
+def _teller(organization_id: UUID) -> Callable[[], None]:
+    def tell() -> None:
+        publish(channel(organization_id), {})
+
+    return tell

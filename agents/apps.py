@@ -5,3 +5,25 @@ from django.apps import AppConfig
 
 class AgentsConfig(AppConfig):
     name = "agents"
+    # What this app writes into the permanent record.
+    activity_types = (
+        "agent.created",
+        "agent.deleted",
+        "agent.paused",
+        "agent.resumed",
+        "agent.soul_written",
+        "agent.updated",
+        "gateway.created",
+        "gateway.deleted",
+        "gateway.updated",
+        "key.created",
+        "key.revoked",
+        "member.added",
+        "member.changed",
+        "member.removed",
+        "message.sent_again",
+        "organization.created",
+        "organization.updated",
+        "token.created",
+        "token.revoked",
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -21,6 +22,7 @@ from agents.models import (
     MessageState,
     Organization,
 )
+from agents.redis import publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def resend(message: Message, *, by: Actor) -> Message:
     locked.state, locked.delivered_at, locked.failure = MessageState.DELIVERED, timezone.now(), ""
     locked.attempts += 1
     locked.save(update_fields=["state", "delivered_at", "failure", "attempts", "gateway"])
+    _ring_on_commit(locked)
     about = Target(locked.recipient_id, locked.board_id, locked.task_id, locked.execution_id)
     record(locked.organization_id, "message.sent_again", by=by, target=about, id=str(locked.id))
     return locked
@@ -119,7 +122,7 @@ def _gateway_of(letter: Letter) -> Gateway | None:
 
 def _write(organization: Organization, letter: Letter, by: Actor, failure: str = "") -> Message:
     recipient, about = letter.recipient, letter.about
-    return Message.objects.create(
+    message = Message.objects.create(
         organization=organization,
         kind=letter.kind,
         audience=Audience.AGENT if recipient else Audience.PEOPLE,
@@ -140,3 +143,17 @@ def _write(organization: Organization, letter: Letter, by: Actor, failure: str =
         attempts=1,
         delivered_at=None if failure else timezone.now(),
     )
+    if not failure:
+        _ring_on_commit(message)
+    return message
+
+
+def inbox_channel(agent_id: UUID) -> str:
+    """Where it is told that something came into an agent's inbox."""
+    return f"signalbox:inbox:{agent_id}"
+
+
+def _ring_on_commit(message: Message) -> None:
+    if message.recipient_id is not None:
+        ring = partial(publish, inbox_channel(message.recipient_id), {})
+        transaction.on_commit(ring, robust=True)

@@ -61,8 +61,8 @@ class ActorSerializer(serializers.Serializer[Any]):
 class ActorField(serializers.Field[Any, Any, Any, Any]):
     """An actor, of a row's columns `<part>_kind`, `<part>_id` and `<part>_name`."""
 
-    def __init__(self, part: str = "actor") -> None:
-        super().__init__(read_only=True, source="*")
+    def __init__(self, part: str = "actor", *, allow_null: bool = False) -> None:
+        super().__init__(read_only=True, source="*", allow_null=allow_null)
         self.part = part
 
     def to_representation(self, row: Any) -> dict[str, Any] | None:

@@ -1,11 +1,13 @@
 """Addresses of this app, below `/api/v0/`."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from agents.views.activity import ActivityViewSet
 from agents.views.agents import AgentViewSet
 from agents.views.gateways import GatewayViewSet
 from agents.views.organizations import KeyViewSet, MemberViewSet, OrganizationViewSet
+from agents.views.streams import stream_of_agent, stream_of_organization
 
 _OF_ORGANIZATION = r"organizations/(?P<organization_id>[^/.]+)"
 
@@ -17,4 +19,8 @@ router.register("agents", AgentViewSet, basename="agent")
 router.register("gateways", GatewayViewSet, basename="gateway")
 router.register("activity", ActivityViewSet, basename="activity")
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("stream", stream_of_organization),
+    path("agents/<str:agent_id>/stream", stream_of_agent),
+    *router.urls,
+]

@@ -1,6 +1,6 @@
 """Addresses of this app, below `/api/v0/`."""
 
-from django.urls import re_path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from boards.views.approvals import ApprovalViewSet
@@ -9,6 +9,7 @@ from boards.views.labels import CustomFieldViewSet, TagViewSet
 from boards.views.memory import MemoryViewSet
 from boards.views.messages import MessageViewSet
 from boards.views.onboarding import OnboardingAnswerView, OnboardingView
+from boards.views.streams import stream_of_board
 from boards.views.tasks import CommentViewSet, MoveViewSet, TaskViewSet
 
 _OF_BOARD = r"boards/(?P<board_id>[^/.]+)"
@@ -28,6 +29,7 @@ router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 
 urlpatterns = router.urls
 urlpatterns += [
+    path("boards/<uuid:board_id>/stream", stream_of_board),
     re_path(rf"^{_OF_BOARD}/onboarding$", OnboardingView.as_view()),
     re_path(rf"^{_OF_BOARD}/onboarding/answer$", OnboardingAnswerView.as_view()),
 ]

@@ -1,5 +1,6 @@
 """Every setting of the project, read from the environment once, with a loud failure."""
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 
@@ -211,6 +212,8 @@ UNFOLD = {"SITE_TITLE": "Signalbox", "SITE_HEADER": "Signalbox", "SITE_SYMBOL": 
 
 # Validated before it gets there; see agents.rest.request_id.
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
+# Whoever reads a stream goes away some day: no reason to warn.
+DJANGO_STRUCTLOG_REQUEST_CANCELLED_LOG_LEVEL = logging.INFO
 LOGGING = logs.configure(
     level=env.str("SIGNALBOX_LOG_LEVEL", "INFO"), as_json=env.bool("SIGNALBOX_LOG_JSON", False)
 )

@@ -25,7 +25,7 @@ class LeadStays(Refusal):
 class RemovalViewSet(AgentViewSet[Agent]):
     queryset = Agent.objects.all()
 
-    @operation("agent_lead_delete_board_agent", "Remove a worker", responses={200: OkSerializer})
+    @operation("agent_lead_delete_board_agent", "Remove a worker", responses=OkSerializer)
     def destroy(self, request: Request, board_id: UUID, agent_id: UUID) -> Response:
         agent = self.colleague(agent_id)
         if Seat.objects.filter(agent=agent, role=SeatRole.LEAD).exists():

@@ -18,12 +18,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, QuerySet
 
 from agents.models import Organization
+from agents.redis import client
 from agents.runtime.llm import ModelError, UnknownModel, open_model
 from agents.runtime.spec import ModelSettings
 from agents.runtime.tools.confine import confinement
 from executions import queries, semaphore
 from executions.models import AT_A_LIMIT, Execution, Status, Worker
-from executions.redis import client
 from executions.semaphore import Scope
 from executions.states import clock
 

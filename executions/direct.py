@@ -22,11 +22,11 @@ from agents.rest.parsers import read_json
 from agents.rest.permissions import check_may
 from agents.rest.plain_views import Operation, documented
 from agents.rest.waiting import leave_thread
+from agents.watching.loops import PerLoop
 from executions import actions, documents, waiters
 from executions.bodies import AsyncStartSerializer, StartSerializer
 from executions.configuration import Wish, check_runs_here, prompt_of
 from executions.errors import RequestTimeout, WorkerUnavailable
-from executions.loops import PerLoop
 from executions.models import Execution, Status
 from executions.orders import read_order, wish_of
 from executions.queries import QueuePlace, is_served, queue_place

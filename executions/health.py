@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from agents.watching.loops import PerLoop
 from executions import connections
-from executions.loops import PerLoop
 from executions.queries import sign_expected_within
 
 logger = logging.getLogger(__name__)

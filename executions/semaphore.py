@@ -19,7 +19,7 @@ from typing import cast
 
 from redis.commands.core import Script
 
-from executions.redis import client
+from agents.redis import client
 
 _TAG = "{signalbox}"
 GENERATION = f"{_TAG}:generation"

@@ -7,28 +7,32 @@ misses it reads them a second later. Tokens are published and never stored.
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import redis
 from django.db import connection, transaction
 
+from agents import redis as hints
+from agents.redis import client
+from agents.watching.looks import SAFETY_NET_SECONDS
 from executions.models import TERMINAL, Event, Execution
-from executions.redis import CONTROL, channel, client, is_silent, note_silence
 
-logger = logging.getLogger(__name__)
+# Told when a run must look at its row at once (cancel, pause).
+CONTROL = "signalbox:control"
 
-SAFETY_NET_SECONDS = 1.0
+
+def channel(execution_id: UUID | str) -> str:
+    """Where an execution's sequence numbers and tokens are published."""
+    return f"signalbox:execution:{execution_id}"
 
 
 def publish(execution_id: UUID, seq: int) -> None:
     """Tell watchers that events up to `seq` can be read; lost hints cost them a second."""
-    _publish(channel(execution_id), {"seq": seq})
+    hints.publish(channel(execution_id), {"seq": seq})
 
 
 def publish_on_commit(execution: Execution) -> None:
@@ -38,22 +42,12 @@ def publish_on_commit(execution: Execution) -> None:
 
 def publish_tokens(execution_id: UUID, kind: str, text: str, turn: int) -> None:
     """Send a piece of a reply (`text`, `thinking`, or `reset` when it starts anew)."""
-    _publish(channel(execution_id), {"token": text, "kind": kind, "turn": turn})
+    hints.publish(channel(execution_id), {"token": text, "kind": kind, "turn": turn})
 
 
 def call_to_look(execution_id: UUID) -> None:
     """Make the worker of a run look at its row now rather than at its next renewal."""
-    _publish(CONTROL, {"execution": str(execution_id)})
-
-
-def _publish(where: str, message: dict[str, Any]) -> None:
-    if is_silent():
-        return
-    try:
-        client().publish(where, json.dumps(message))
-    except redis.RedisError as error:
-        note_silence(error)
-        logger.debug("A hint was not published: %s", error)
+    hints.publish(CONTROL, {"execution": str(execution_id)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ def _clean_redis(request: pytest.FixtureRequest) -> None:
     """Start each test of rows with an empty Redis, as if it had just been flushed."""
     asks = {"db", "transactional_db"} & set(request.fixturenames)
     if asks or request.node.get_closest_marker("django_db"):
-        from executions.redis import client
+        from agents.redis import client
 
         client().flushdb()
 

@@ -5,6 +5,7 @@ from agents.models.agent import Agent, LiveWork, SoulVersion
 from agents.models.credentials import AgentToken, IntegrationKey, Scope
 from agents.models.gateway import Gateway, GatewayKind
 from agents.models.idempotency import IdempotencyKey
+from agents.models.lookups import Alike
 from agents.models.message import Audience, Message, MessageKind, MessageState
 from agents.models.organization import Membership, Organization, Role, User
 
@@ -13,6 +14,7 @@ __all__ = [
     "ActorKind",
     "Agent",
     "AgentToken",
+    "Alike",
     "Audience",
     "Gateway",
     "GatewayKind",

@@ -44,6 +44,7 @@ class Activity(Keyed):
         indexes = [
             # Each serves the record of one thing, newest first.
             models.Index(fields=["organization", "-id"], name="activity_of_organization"),
+            models.Index(fields=["organization", "type", "-id"], name="activity_of_type"),
             models.Index(fields=["agent_id", "-id"], name="activity_of_agent"),
             models.Index(fields=["board_id", "-id"], name="activity_of_board"),
             models.Index(fields=["task_id", "-id"], name="activity_of_task"),

@@ -5,14 +5,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import parse_header_parameters
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import UnsupportedMediaType
@@ -136,6 +138,12 @@ def authenticate(request: HttpRequest, *, anywhere: bool = False) -> Caller:
     if request.method not in SAFE_METHODS:
         _enforce_csrf(request)
     return _by_session(request, request.user, anywhere=anywhere)
+
+
+def forget_user(request: HttpRequest) -> None:
+    """Have `authenticate` look anew at who is signed in, for a request that lasts."""
+    request.session = type(request.session)(request.session.session_key)
+    request.user = cast("User", SimpleLazyObject(lambda: get_user(request)))
 
 
 def presented(request: HttpRequest) -> str:

@@ -31,12 +31,12 @@ class StrictFilterBackend(DjangoFilterBackend):
     ) -> QuerySet[Any]:
         own = _declared(view)
         if _is_detail(view):
-            _require_known(request, own)
+            require_known(request, own)
             return queryset
         filterset = self.get_filterset(request, queryset, view)
         names = _names(filterset) if filterset is not None else []
         paged = _OF_EVERY_PAGE if getattr(view, "pagination_class", None) else ()
-        _require_known(request, {*own, *names, *paged})
+        require_known(request, {*own, *names, *paged})
         _require_values(request, names)
         return super().filter_queryset(request, queryset, view)
 
@@ -65,7 +65,8 @@ def _names(filterset: FilterSet) -> list[str]:
     return names
 
 
-def _require_known(request: HttpRequest, allowed: Iterable[str]) -> None:
+def require_known(request: HttpRequest, allowed: Iterable[str]) -> None:
+    """Nothing, if the query has no other parameters. Raises UnknownParameter."""
     unknown = set(request.GET) - set(allowed)
     if unknown:
         raise UnknownParameter(unknown=sorted(unknown), allowed=sorted(allowed))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Model, QuerySet
@@ -20,10 +21,12 @@ if TYPE_CHECKING:  # DRF's views import this module by its name in the settings.
 class NewestFirst(CursorPagination):
     """`limit` rows (50; 1 to 200) by UUIDv7, whose order is that of creation.
 
-    A view with another unique order sets `ordering` on a subclass.
+    A view with another unique order sets `ordering` on a subclass, and one whose rows are
+    `alike` in a column names it in `within`.
     """
 
     ordering = "-id"
+    within = ""
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200
@@ -36,7 +39,8 @@ class NewestFirst(CursorPagination):
     ) -> list[Any] | None:
         assert isinstance(queryset, QuerySet)
         self._model: type[Model] = queryset.model
-        return super().paginate_queryset(queryset, request, view)
+        rows = _Within(queryset, self.within, self.ordering) if self.within else queryset
+        return super().paginate_queryset(cast("QuerySet[Any]", rows), request, view)
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get("limit")
@@ -85,3 +89,18 @@ class NewestFirst(CursorPagination):
             "required": ["next", "previous", "results"],
             "properties": {"next": link, "previous": link, "results": schema},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """Rows whose order begins with a column, whatever DRF orders them by."""
+
+    rows: QuerySet[Any]
+    column: str
+    forwards: str
+
+    def order_by(self, order: str) -> QuerySet[Any]:
+        # An index can be walked from either end, and then all of its columns turn.
+        return self.rows.order_by(
+            self.column if order == self.forwards else f"-{self.column}", order
+        )

@@ -1,7 +1,7 @@
 """Plain async views beside those of DRF: in one URL, in one schema, under the same rules."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
@@ -30,6 +30,9 @@ class Operation:
     description: str = ""
     parameters: Sequence[OpenApiParameter] = ()
     problems: Iterable[int] = ()
+    tags: Sequence[str] | None = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    is_for_agents: bool = False
 
 
 def documented(view: AsyncView, **operations: Operation) -> AsyncView:
@@ -44,6 +47,7 @@ def documented(view: AsyncView, **operations: Operation) -> AsyncView:
     }
     for name, operation in operations.items():
         shadow[name] = _described(operation)
+        shadow["is_for_agents"] = operation.is_for_agents
     return _marked(view, type(f"{_name(view)}_shadow", (APIView,), shadow), {})
 
 
@@ -68,6 +72,19 @@ def by_method(**views: View) -> AsyncView:
     return _marked(chosen, type("by_method", _plain_first(classes), {}), views)
 
 
+def in_place_of(view: View) -> Callable[[AsyncView], Any]:
+    """Marks an async view that answers for a DRF view: the schema has what that one says.
+
+    What comes of it is typed as what `path` takes.
+    """
+
+    def mark(stand_in: AsyncView) -> Any:
+        actions: Mapping[str, str] = getattr(view, "actions", {})
+        return _marked(stand_in, _described_by(view), dict.fromkeys(actions, view))
+
+    return mark
+
+
 def _described(operation: Operation) -> Callable[..., None]:
     def method(self: APIView, request: object, *args: object, **kwargs: object) -> None:
         raise AssertionError("The shadow of a plain view is never called.")
@@ -79,6 +96,8 @@ def _described(operation: Operation) -> Callable[..., None]:
         request=operation.request,
         responses=dict(operation.responses),
         parameters=list(operation.parameters),
+        tags=operation.tags,
+        extensions=dict(operation.extensions),
     )
     return describe(method)
 

@@ -130,6 +130,20 @@ class UnknownParameter(Refusal):
     status_code = 400
 
 
+class UnknownEvents(Refusal):
+    """No such type of event is ever written."""
+
+    code = "UNKNOWN_EVENTS"
+    status_code = 400
+
+
+class PlaceInvalid(Refusal):
+    """That is not the `id` of an event of such a stream."""
+
+    code = "PLACE_INVALID"
+    status_code = 400
+
+
 class PreconditionFailed(Refusal):
     """It has changed since it was read; read it again."""
 

@@ -96,8 +96,8 @@ class AgentViewSet(Versioned[Agent]):
     @action(detail=True, url_path="soul")
     def soul(self, request: Request, **kwargs: Any) -> Response:
         agent = self.get_object()
-        newest = agent.soul_versions.first() or SoulVersion(agent=agent, number=0)
-        return Response(SoulSerializer(newest).data)
+        empty = SoulVersion(agent=agent, number=0, created_at=agent.created_at)
+        return Response(SoulSerializer(agent.soul_versions.first() or empty).data)
 
     @extend_schema(
         summary="Write the next version of an agent's soul",

@@ -85,10 +85,10 @@ class AgentPermission(BasePermission):
         caller = request.auth
         if not isinstance(caller, Caller):
             return False
-        me = _me(caller)
+        me = me_of(caller)
         hint = hint_of(view)
         board = _board(me, view.kwargs["board_id"]) if "board_id" in view.kwargs else None
-        _check_role(me, hint, needs_gateway=getattr(view, "needs_gateway", True))
+        check_role(me, hint, needs_gateway=getattr(view, "needs_gateway", True))
         vars(view).update(me=me, board=board)
         return True
 
@@ -99,7 +99,8 @@ def hint_of(view: Any) -> Hint:
     return hint
 
 
-def _me(caller: Caller) -> Me:
+def me_of(caller: Caller) -> Me:
+    """The agent that calls. Raises AgentsOnly."""
     if caller.kind != ActorKind.AGENT or caller.agent is None or caller.organization is None:
         raise AgentsOnly
     seat = Seat.objects.select_related("board__organization").filter(agent=caller.agent).first()
@@ -122,7 +123,8 @@ def _board(me: Me, board_id: UUID) -> Board:
     return board
 
 
-def _check_role(me: Me, hint: Hint, *, needs_gateway: bool) -> None:
+def check_role(me: Me, hint: Hint, *, needs_gateway: bool = True) -> None:
+    """Nothing, if the hint's operation is for the agent. Raises a refusal (403)."""
     if me.role not in hint.roles:
         raise _refusal(me.role, hint)
     if me.role is Role.MAIN and needs_gateway and me.agent.gateway_id is None:

@@ -412,4 +412,14 @@ HINTS: Mapping[str, Hint] = {
         policy="Acknowledge last: a message is kept until you do.",
         examples={"this is dealt with": "agent_inbox_ack"},
     ),
+    "agent_stream": Hint(
+        intent="agent_stream",
+        roles=ANY,
+        when="You run for long and want to hear of changes as they happen.",
+        when_not="You look once: read your inbox or a list.",
+        effects=READS,
+        policy="Keep it open; on `inbox` read your inbox. After a break, send `Last-Event-ID`.",
+        examples={"tell me when something changes": "agent_stream", "any news": "agent_inbox"},
+        needs="A valid agent token; without a seat, a gateway.",
+    ),
 }

@@ -62,8 +62,10 @@ def of_role(role: Role) -> dict[str, Any]:
         if path.startswith(BASE) and (kept := _of_role(operations, role))
     }
     responses: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
     for _, operation in _operations(paths):
         _share_problems(operation, responses)
+        _share_headers(operation, headers)
     cut = {
         "openapi": whole["openapi"],
         "info": {"title": f"Signalbox for a {role} agent", "version": whole["info"]["version"]},
@@ -71,8 +73,8 @@ def of_role(role: Role) -> dict[str, Any]:
     }
     schemas = _needed([paths, responses], whole["components"]["schemas"])
     security = {"agentToken": whole["components"]["securitySchemes"]["agentToken"]}
-    components = {"schemas": schemas, "responses": responses, "securitySchemes": security}
-    return cut | {"components": components}
+    components = {"schemas": schemas, "responses": responses, "parameters": headers}
+    return cut | {"components": components | {"securitySchemes": security}}
 
 
 def _whole() -> dict[str, Any]:
@@ -106,6 +108,14 @@ def _share_problems(operation: dict[str, Any], shared: dict[str, Any]) -> None:
             {"description": response["description"], "content": {_PROBLEM: {"schema": schema}}},
         )
         operation["responses"][status] = {"$ref": f"{_REF}responses/Problem{status}"}
+
+
+def _share_headers(operation: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Let every operation refer to one description of each header."""
+    for at, parameter in enumerate(operation.get("parameters", ())):
+        if parameter["in"] == "header":
+            shared.setdefault(parameter["name"], parameter)
+            operation["parameters"][at] = {"$ref": f"{_REF}parameters/{parameter['name']}"}
 
 
 def _needed(used_by: Any, schemas: Mapping[str, Any]) -> dict[str, Any]:

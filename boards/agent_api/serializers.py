@@ -73,7 +73,9 @@ class RosterSerializer(serializers.ModelSerializer[Agent]):
     """An agent as others see it."""
 
     status = PresenceField()
-    board_id = serializers.UUIDField(source="seat.board_id", default=None, read_only=True)
+    board_id = serializers.UUIDField(
+        source="seat.board_id", default=None, read_only=True, allow_null=True
+    )
     is_board_lead = serializers.SerializerMethodField()
 
     class Meta:
@@ -259,6 +261,14 @@ class InboxSerializer(serializers.ModelSerializer[Message]):
             "data",
             "created_at",
         ]
+
+
+class PatienceSerializer(serializers.Serializer[Any]):
+    """How long the caller waits for something to come."""
+
+    wait_seconds = serializers.IntegerField(
+        min_value=0, max_value=30, default=0, help_text="Wait so long for an empty inbox to fill."
+    )
 
 
 class PayloadSerializer(serializers.Serializer[Any]):

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import path
 
 from boards.agent_api.schema import schema_of_role
-from boards.agent_api.views import boards, colleagues, decisions, talk, tasks
+from boards.agent_api.views import boards, colleagues, decisions, live, talk, tasks
 
 _BOARD = "boards/<uuid:board_id>"
 _TASK = f"{_BOARD}/tasks/<uuid:task_id>"
@@ -24,7 +24,7 @@ urlpatterns = [
     _at("heartbeat", boards.SelfViewSet, post="heartbeat"),
     _at("boards", boards.BoardViewSet, get="list"),
     _at(_BOARD, boards.BoardViewSet, get="retrieve"),
-    _at(f"{_BOARD}/tags", boards.BoardViewSet, get="tags"),
+    _at(f"{_BOARD}/tags", boards.TagViewSet, get="list"),
     _at(
         f"{_BOARD}/webhooks/<uuid:webhook_id>/payloads/<uuid:payload_id>",
         boards.BoardViewSet,
@@ -43,6 +43,7 @@ urlpatterns = [
     _at(f"{_BOARD}/gateway/main/ask-user", talk.QuestionViewSet, post="create"),
     _at("gateway/boards/<uuid:board_id>/lead/message", talk.LeadMessageViewSet, post="create"),
     _at("gateway/leads/broadcast", talk.BroadcastViewSet, post="create"),
-    _at("inbox", talk.InboxViewSet, get="list"),
+    path("inbox", live.inbox),
     _at("inbox/<uuid:message_id>/ack", talk.InboxViewSet, post="ack"),
+    path("stream", live.stream),
 ]

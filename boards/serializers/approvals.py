@@ -24,7 +24,7 @@ class ApprovalSerializer(serializers.ModelSerializer[Approval]):
 
     task_ids = serializers.SerializerMethodField()
     requester = ActorField("requester")
-    decided_by = ActorField("decider")
+    decided_by = ActorField("decider", allow_null=True)
     execution = serializers.UUIDField(source="execution_id", read_only=True, allow_null=True)
 
     class Meta:

@@ -10,15 +10,23 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 
 from agents.models import Organization, Scope
+from agents.rest.pagination import NewestFirst
 from boards.models import Board
 
 BOARDS_CHANGES = dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), Scope.BOARDS)
 BOARD_ID = OpenApiParameter("board_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
+class NewestOnBoard(NewestFirst):
+    """Pages of what is on one board, newest first."""
+
+    within = "board_id"
+
+
 class OnBoard:
     """For collections below a board; a board of another organization is not there."""
 
+    pagination_class: type[NewestFirst] | None = NewestOnBoard
     kwargs: dict[str, Any]
     organization: Organization
 
@@ -37,4 +45,4 @@ class OnBoard:
         rows: QuerySet[Any] = super().get_queryset()  # type: ignore[misc]  # GenericAPIView's.
         if getattr(self, "swagger_fake_view", False):
             return rows
-        return rows.filter(board=self.board)
+        return rows.filter(board__alike=self.board.id)

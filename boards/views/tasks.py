@@ -126,6 +126,8 @@ class TaskViewSet(OnBoard, Versioned[Task]):  # type: ignore[misc]  # As in Coll
 class OnTask(OnBoard):
     """For collections below a task of a board."""
 
+    pagination_class = NewestFirst
+
     @cached_property
     def task(self) -> Task:
         tasks = Task.objects.select_related("board").filter(board=self.board)

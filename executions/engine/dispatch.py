@@ -17,10 +17,10 @@ import redis
 from celery import current_app
 from django.db import transaction
 
+from agents.redis import is_silent, note_silence
 from executions import locks, prepared, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
-from executions.redis import note_silence
 from executions.semaphore import Decision, PermitsLost, Request
 
 logger = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def send_back(execution_id: UUID, epoch: int) -> None:
 
 def dispatch_on_commit(organization_id: UUID) -> None:
     """Dispatch after the transaction; a failure there never fails what was committed."""
-    transaction.on_commit(partial(dispatch, organization_id), robust=True)
+    transaction.on_commit(partial(_dispatch_unless_silent, organization_id), robust=True)
 
 
 def dispatch_next_on_commit(organization_id: UUID) -> None:
@@ -214,8 +214,14 @@ def dispatch_next_on_commit(organization_id: UUID) -> None:
     transaction.on_commit(partial(_dispatch_next, organization_id), robust=True)
 
 
+def _dispatch_unless_silent(organization_id: UUID) -> None:
+    # Who has just waited for Redis in vain, to publish a hint, leaves the queue to the sweep.
+    if not is_silent():
+        dispatch(organization_id)
+
+
 def _dispatch_next(organization_id: UUID) -> None:
     # Who queues a row after this look dispatches it after its own commit, so the queue's lock is
     # for those who find something.
     if prepared.rows(_ANY_QUEUED, {"organization": organization_id}):
-        dispatch(organization_id)
+        _dispatch_unless_silent(organization_id)

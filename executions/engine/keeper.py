@@ -24,10 +24,11 @@ from django.conf import settings
 from django.db import connections
 from uuid_utils.compat import uuid7
 
+from agents.redis import client
 from executions import connections as own_connections
 from executions.engine.claim import Claim
 from executions.engine.control import Control, Reason
-from executions.redis import CONTROL, client
+from executions.stream import CONTROL
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from agents.activity import SYSTEM
+from agents.redis import client
 from agents.rest import idempotency
 from executions import actions, states, worktrees
 from executions.engine import ends, permits
 from executions.engine.dispatch import dispatch, send
 from executions.models import Condition, Execution, PauseReason, Status, Worker
-from executions.redis import client
 from executions.states import ClockTimestamp
 
 logger = logging.getLogger(__name__)

@@ -27,12 +27,12 @@ def test_lines_are_filtered_by_what_they_tell_of():
     agent, board = make_agent(organization), make_board(organization)
     task = make_task(board)
     execution = agent.id
-    record(organization.id, "execution.x", by=SYSTEM, target=Target(execution_id=execution))
+    record(organization.id, "execution.queued", by=SYSTEM, target=Target(execution_id=execution))
     client = client_of(organization, Role.VIEWER)
     assert types(client, f"?agent={agent.id}") == ["agent.created"]
     assert types(client, f"?board={board.id}") == ["task.created", "board.created"]
     assert types(client, f"?task={task.id}") == ["task.created"]
-    assert types(client, f"?execution={execution}") == ["execution.x"]
+    assert types(client, f"?execution={execution}") == ["execution.queued"]
     assert types(client, "?type=board.created") == ["board.created"]
     assert client.get(f"{API}/activity?task=x").status_code == 422
     assert client.get(f"{API}/activity?who=x").status_code == 400

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, cast
 
-from executions.redis import client
+from agents.redis import client
 from tests.benchmarks import runs, tracing
 from tests.benchmarks.figures import Report, Step
 from tests.benchmarks.ground import TRACED, worker

@@ -14,8 +14,9 @@ from celery import current_app
 from django.db import connection
 
 from agents.models import Agent
+from agents.redis import client
 from executions.models import TERMINAL, Execution, Status
-from executions.redis import channel, client
+from executions.stream import channel
 from tests.benchmarks.ground import PATIENCE, poll_until
 from tests.starting import a_run, an_agent, an_organization, tool
 

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import connection
 from uuid_utils.compat import uuid7
 
-from executions.redis import client
+from agents.redis import client
 
 BARE = "tests.benchmarks.bare"
 COMMITS = "tests.benchmarks.commits"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from executions.redis import client
+from agents.redis import client
 
 TRACES = "bench:traces"
 
@@ -108,7 +108,7 @@ def _install_everywhere() -> None:
     from django.db.backends.postgresql.base import DatabaseWrapper
     from redis.connection import AbstractConnection
 
-    from executions import stream
+    from agents import redis
     from executions.engine import dispatch
 
     wrap(psycopg.Connection, "wait", _count_round_trips)
@@ -116,7 +116,7 @@ def _install_everywhere() -> None:
     wrap(DatabaseWrapper, "connect", span("take a database connection"))
     wrap(dispatch, "dispatch", span("dispatch"))
     wrap(dispatch, "send", span("send"))
-    wrap(stream, "_publish", span("publish"))
+    wrap(redis, "publish", span("publish"))
 
 
 def install_in_starter() -> None:
@@ -129,8 +129,9 @@ def install_in_starter() -> None:
 
 def install_in_worker() -> None:
     """Trace this process, which carries runs out; each pushes what it found to `TRACES`."""
+    from agents import redis
     from agents.runtime.tools.registry import Toolbox
-    from executions import stream, tasks, transcripts
+    from executions import tasks, transcripts
     from executions.engine import claim, ends, permits, runner
     from executions.engine.files import Files
     from executions.engine.toolcalls import Ledger
@@ -147,7 +148,7 @@ def install_in_worker() -> None:
         wrap(Files, method, span(f"files: {method}"))
     wrap(ends, "_leave", span("commit of the end"))
     wrap(permits, "give_back", span("give the permit back"))
-    wrap(stream, "_publish", _remember)
+    wrap(redis, "publish", _remember)
     wrap(tasks, "carry_on", _told)
 
 

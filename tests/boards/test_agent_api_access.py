@@ -114,6 +114,8 @@ OPERATIONS: dict[str, Call] = {
     ),
     "agent_main_broadcast_lead_message": _post("gateway/leads/broadcast", {"content": "Freeze."}),
     "agent_inbox": _get("inbox"),
+    # Nothing of it is read: who may is decided before.
+    "agent_stream": _get("stream"),
     "agent_inbox_ack": _ack,
     "agent_board_task_claim": _on_a_task("post", "/claim"),
 }
@@ -127,6 +129,7 @@ EXPECTED: dict[str, tuple[int, ...]] = {
     "agent_board_discovery": ANY,
     "agent_heartbeat": ANY,
     "agent_inbox": ANY,
+    "agent_stream": ANY,
     # Four messages, for the four of the organization.
     "agent_inbox_ack": (200, 200, 200, 200, 404),
     "agent_board_lookup": ON_ANY,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from executions.redis import client
+from agents.redis import client
 from tests.chaos.fleet import Fleet, fleet
 from tests.chaos.held_model import HeldModel
 from tests.chaos.pulse import Pulse

@@ -19,9 +19,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, connections
 
+from agents import redis as ours
 from config import celery_app, embedded
 from config.embedded import Services
-from executions import redis as ours
 from executions import semaphore
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from agents.redis import client
 from executions import git
 from executions.models import (
     TERMINAL,
@@ -21,7 +22,6 @@ from executions.models import (
     Status,
     ToolCall,
 )
-from executions.redis import client
 from executions.worktrees import places
 from tests.chaos.held_model import HeldModel
 from tests.processes import wait_until

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
+from agents.redis import client
 from executions.engine.sweep import sweep
 from executions.models import Execution, Status
-from executions.redis import client
 from tests.chaos import proof
 from tests.chaos.conftest import ROUNDS
 from tests.chaos.crowd import Crowd

@@ -17,6 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from agents.models import Agent, Organization, Role
+from agents.watching import looks
 from executions import waiters
 from executions.models import Execution, Status
 from tests.agents.rest.serving import serving
@@ -149,7 +150,7 @@ def test_waiters_hear_of_the_end_from_redis_at_once(
     agent: Agent, headers: dict[str, str], monkeypatch: Any
 ) -> None:
     a_worker()
-    monkeypatch.setattr(waiters, "SAFETY_NET_SECONDS", 3600)
+    monkeypatch.setattr(looks, "SAFETY_NET_SECONDS", 3600)
 
     async def ask(host: str, port: int) -> httpx2.Response:
         async with caller(host, port, headers) as client:

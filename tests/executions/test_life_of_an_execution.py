@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 
 from agents.activity import SYSTEM
 from agents.models import LiveWork
+from agents.redis import client
 from executions import actions, semaphore
 from executions.engine import claim as claims
 from executions.engine import ends
@@ -24,7 +25,6 @@ from executions.engine.claim import Batch, Claim
 from executions.engine.sweep import sweep
 from executions.errors import ExecutionState, Superseded
 from executions.models import LIVE, TERMINAL, Event, Execution, PauseReason, Status
-from executions.redis import client
 from executions.semaphore import Scope
 from tests.starting import a_run, an_agent
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
+from agents.redis import client
 from executions.engine.sweep import sweep
 from executions.models import Execution
-from executions.redis import client
 from tests.starting import a_run, an_agent
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from agents.redis import client
 from executions import semaphore
-from executions.redis import client
 from executions.semaphore import Answer, PermitsLost, Request, Scope
 
 ORG, BOARD = Scope("organization", "o", 4), Scope("board", "b", 2)

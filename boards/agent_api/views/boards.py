@@ -71,11 +71,6 @@ class BoardViewSet(AgentViewSet[Board]):
     def retrieve(self, request: Request, board_id: UUID) -> Response:
         return Response(AgentBoardSerializer(self.board).data)
 
-    @operation("agent_board_tag_discovery", "List the tags", responses=CardTagSerializer(many=True))
-    def tags(self, request: Request, board_id: UUID) -> Response:
-        tags = Tag.objects.filter(organization=self.me.organization).order_by("name")
-        return Response(CardTagSerializer(tags, many=True).data)
-
     @operation(
         "agent_board_webhook_payload_read",
         "Read what a webhook brought",
@@ -105,3 +100,15 @@ def _whole(text: str) -> int:
     if not 1 <= number <= LONGEST_PREVIEW:
         raise MaxCharsInvalid(minimum=1, maximum=LONGEST_PREVIEW)
     return number
+
+
+class TagViewSet(AgentViewSet[Tag]):
+    """A plain list: tags are few."""
+
+    queryset = Tag.objects.all()
+    pagination_class = None
+
+    @operation("agent_board_tag_discovery", "List the tags", responses=CardTagSerializer(many=True))
+    def list(self, request: Request, board_id: UUID) -> Response:
+        tags = Tag.objects.filter(organization=self.me.organization).order_by("name")
+        return Response(CardTagSerializer(tags, many=True).data)

@@ -62,7 +62,7 @@ class RosterViewSet(AgentViewSet[Agent]):
         "agent_lead_create_agent",
         "Create a worker",
         request=NewWorkerSerializer,
-        responses={200: RosterSerializer},
+        responses=RosterSerializer,
     )
     def create(self, request: Request) -> Response:
         fields, seat = self.asked(NewWorkerSerializer), self.me.seat

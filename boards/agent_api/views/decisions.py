@@ -19,6 +19,7 @@ from boards.models import Approval, ApprovalStatus, MemoryEntry, OnboardingSessi
 from boards.serializers.approvals import ApprovalRequestSerializer, ApprovalSerializer
 from boards.serializers.memory import MemorySerializer
 from boards.serializers.onboarding import InterviewSerializer, OnboardingSerializer
+from boards.views.below import NewestOnBoard
 
 
 class MemoryFilter(Filters):
@@ -35,6 +36,7 @@ class MemoryViewSet(AgentViewSet[MemoryEntry]):
     queryset = MemoryEntry.objects.defer("words")
     serializer_class = MemorySerializer
     filterset_class: Any = MemoryFilter
+    pagination_class = NewestOnBoard
 
     @operation(
         "agent_board_memory_discovery",
@@ -42,13 +44,14 @@ class MemoryViewSet(AgentViewSet[MemoryEntry]):
         responses=MemorySerializer(many=True),
     )
     def list(self, request: Request, board_id: UUID) -> Response:
-        return self.paged(self.get_queryset().filter(board=self.board), MemorySerializer)
+        rows = self.get_queryset().filter(board__alike=self.board.id)
+        return self.paged(rows, MemorySerializer)
 
     @operation(
         "agent_board_memory_record",
         "Remember something",
         request=MemorySerializer,
-        responses={200: MemorySerializer},
+        responses=MemorySerializer,
     )
     def create(self, request: Request, board_id: UUID) -> Response:
         entry = remember(self.board, by=self.actor, **self.asked(MemorySerializer))
@@ -69,6 +72,7 @@ class ApprovalViewSet(AgentViewSet[Approval]):
     queryset = Approval.objects.prefetch_related("links")
     serializer_class = ApprovalSerializer
     filterset_class: Any = ApprovalFilter
+    pagination_class = NewestOnBoard
 
     @operation(
         "agent_board_approval_discovery",
@@ -76,13 +80,15 @@ class ApprovalViewSet(AgentViewSet[Approval]):
         responses=ApprovalSerializer(many=True),
     )
     def list(self, request: Request, board_id: UUID) -> Response:
-        return self.paged(self.get_queryset().filter(board=self.board), ApprovalSerializer)
+        return self.paged(
+            self.get_queryset().filter(board__alike=self.board.id), ApprovalSerializer
+        )
 
     @operation(
         "agent_board_approval_request",
         "Ask for an approval",
         request=ApprovalRequestSerializer,
-        responses={200: ApprovalSerializer},
+        responses=ApprovalSerializer,
     )
     def create(self, request: Request, board_id: UUID) -> Response:
         asked = ApprovalRequestSerializer(data=request.data)
@@ -99,7 +105,7 @@ class OnboardingViewSet(AgentViewSet[OnboardingSession]):
         "agent_board_onboarding_update",
         "Ask a question of the onboarding, or hand its draft in",
         request=InterviewSerializer,
-        responses={200: OnboardingSerializer},
+        responses=OnboardingSerializer,
     )
     def create(self, request: Request, board_id: UUID) -> Response:
         update = self.asked(InterviewSerializer)

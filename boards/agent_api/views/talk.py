@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from boards.agent_api.serializers import (
     InboxSerializer,
     LeadToldSerializer,
     LeadWordSerializer,
+    PatienceSerializer,
     QuestionSerializer,
 )
 from boards.errors import BoardNotFound
@@ -128,9 +130,23 @@ class InboxViewSet(AgentViewSet[Message]):
     pagination_class = OldestFirst
     needs_gateway = False
 
-    @operation("agent_inbox", "Read my inbox", responses=InboxSerializer(many=True))
+    query_parameters = {"list": ("wait_seconds",)}
+
+    @operation(
+        "agent_inbox",
+        "Read my inbox",
+        parameters=[PatienceSerializer],
+        responses=InboxSerializer(many=True),
+    )
     def list(self, request: Request) -> Response:
-        return self.paged(messages.inbox_of(self.me.agent), InboxSerializer)
+        """A page; of an empty inbox with the caller's patience, for whoever can wait."""
+        asked = PatienceSerializer(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        answer = self.paged(messages.inbox_of(self.me.agent), InboxSerializer)
+        if not answer.data["results"] and asked.validated_data["wait_seconds"]:
+            seconds = asked.validated_data["wait_seconds"]
+            answer.patience = Patience(self.me.agent.id, seconds)  # type: ignore[attr-defined]
+        return answer
 
     @operation("agent_inbox_ack", "Acknowledge a message", request=None, responses=OkSerializer)
     def ack(self, request: Request, message_id: UUID) -> Response:
@@ -140,6 +156,14 @@ class InboxViewSet(AgentViewSet[Message]):
             raise MessageNotFound
         messages.acknowledge(message, by=self.me.agent)
         return Response(DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For whose inbox, and for how long at most, a caller waits."""
+
+    agent_id: UUID
+    seconds: int
 
 
 def _require_gateway_on(agent: Agent) -> None:

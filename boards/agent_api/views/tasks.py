@@ -28,6 +28,7 @@ from boards.agent_api.serializers import (
 from boards.models import Comment, Task, TaskStatus
 from boards.queries import as_cards
 from boards.serializers.tasks import CommentSerializer
+from boards.views.below import NewestOnBoard
 from boards.views.tasks import OldestFirst
 
 
@@ -47,6 +48,7 @@ class TaskViewSet(AgentViewSet[Task]):
     queryset = Task.objects.all()
     serializer_class = AgentTaskSerializer
     filterset_class: Any = AgentTaskFilter
+    pagination_class = NewestOnBoard
 
     @operation("agent_board_task_discovery", "List tasks", responses=AgentTaskSerializer(many=True))
     def list(self, request: Request, board_id: UUID) -> Response:
@@ -56,7 +58,7 @@ class TaskViewSet(AgentViewSet[Task]):
         "agent_lead_create_task",
         "Create a task",
         request=NewTaskSerializer,
-        responses={200: AgentTaskSerializer},
+        responses=AgentTaskSerializer,
     )
     def create(self, request: Request, board_id: UUID) -> Response:
         fields = self._named(self.asked(NewTaskSerializer))
@@ -73,19 +75,19 @@ class TaskViewSet(AgentViewSet[Task]):
         changes = self._named(self.asked(TaskChangeSerializer))
         return self._answer(actions.change_task(task, changes, by=self.actor))
 
-    @operation("agent_task_delete", "Delete a task", responses={200: OkSerializer})
+    @operation("agent_task_delete", "Delete a task", responses=OkSerializer)
     def destroy(self, request: Request, board_id: UUID, task_id: UUID) -> Response:
         actions.delete_task(self._task(task_id), by=self.actor)
         return Response(DONE)
 
     @operation(
-        "agent_board_task_claim", "Claim a task", request=None, responses={200: AgentTaskSerializer}
+        "agent_board_task_claim", "Claim a task", request=None, responses=AgentTaskSerializer
     )
     def claim(self, request: Request, board_id: UUID, task_id: UUID) -> Response:
         return self._answer(actions.claim_task(self._task(task_id), by=self.actor))
 
     def _tasks(self) -> QuerySet[Task]:
-        return as_cards(Task.objects.filter(board=self.board))
+        return as_cards(Task.objects.filter(board__alike=self.board.id))
 
     def _task(self, task_id: UUID) -> Task:
         return get_object_or_404(self._tasks(), pk=task_id)
@@ -129,7 +131,7 @@ class CommentViewSet(AgentViewSet[Comment]):
         "agent_task_comment_create",
         "Comment on a task",
         request=NewCommentSerializer,
-        responses={200: CommentSerializer},
+        responses=CommentSerializer,
     )
     def create(self, request: Request, board_id: UUID, task_id: UUID) -> Response:
         task, content = self.task, self.asked(NewCommentSerializer)["content"]

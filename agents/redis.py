@@ -1,25 +1,25 @@
-"""The one Redis client of a process, and the channels on which it is told to look at rows."""
+"""The one Redis client of a process, and hints: words that there is something to read.
+
+Hints carry no truth: who misses one reads the rows a moment later.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from functools import cache
-from uuid import UUID
+from typing import Any
 
 import redis
 from django.conf import settings
 
-# Told when a run must look at its row at once (cancel, pause).
-CONTROL = "signalbox:control"
+logger = logging.getLogger(__name__)
+
 # A Redis that hangs lets each caller wait to the end of its time.
 _TIMEOUT_SECONDS = 2.0
 
 _silent_until = float("-inf")
-
-
-def channel(execution_id: UUID | str) -> str:
-    """Where an execution's sequence numbers and tokens are published."""
-    return f"signalbox:execution:{execution_id}"
 
 
 @cache
@@ -32,6 +32,17 @@ def client() -> redis.Redis:
         health_check_interval=15,
         decode_responses=True,
     )
+
+
+def publish(channel: str, hint: dict[str, Any]) -> None:
+    """Give a hint to all who listen; one that is lost, is lost."""
+    if is_silent():
+        return
+    try:
+        client().publish(channel, json.dumps(hint))
+    except redis.RedisError as error:
+        note_silence(error)
+        logger.debug("A hint was not published: %s", error)
 
 
 def note_silence(error: redis.RedisError) -> None:

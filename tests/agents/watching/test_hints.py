@@ -1,4 +1,4 @@
-"""Waiting for executions ends when it is told to, whatever happens at that moment."""
+"""Listening for hints ends when it is told to, whatever happens at that moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from executions import waiters
+from agents.watching import hints
 
 
 def test_a_connection_that_breaks_at_the_end_does_not_keep_the_loop_open(
@@ -19,10 +19,10 @@ def test_a_connection_that_breaks_at_the_end_does_not_keep_the_loop_open(
             raise ConnectionError("closed meanwhile") from None
 
     async def cancelled_in_the_middle() -> bool:
-        room = waiters._WaitingRoom()
-        monkeypatch.setattr(room, "_subscribe", breaks)
-        monkeypatch.setattr(room, "_hear", breaks)
-        listening = asyncio.create_task(room._listen())
+        ears = hints._Ears()
+        monkeypatch.setattr(ears, "_subscribe", breaks)
+        monkeypatch.setattr(ears, "_hear", breaks)
+        listening = asyncio.create_task(ears._listen())
         await asyncio.sleep(0.2)
         listening.cancel()
         done, _ = await asyncio.wait([listening], timeout=2)

@@ -1,0 +1,1 @@
+"""Waiting for rows without a thread or a connection for each who waits."""
