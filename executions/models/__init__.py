@@ -7,15 +7,19 @@ from executions.models.execution import (
     Execution,
     PauseReason,
     Status,
+    WaitMode,
 )
+from executions.models.job import JOB_TERMINAL, Job, JobStatus
+from executions.models.step import Step
 from executions.models.toolcall import CallStatus, ToolCall
 from executions.models.transcript import Checkpoint, Entry, EntryType, Event
-from executions.models.wait import Condition
+from executions.models.wait import Condition, Signal
 from executions.models.worker import Worker
 from executions.models.worktree import Worktree, WorktreeStatus
 
 __all__ = [
     "AT_A_LIMIT",
+    "JOB_TERMINAL",
     "LIVE",
     "TERMINAL",
     "CallStatus",
@@ -25,9 +29,14 @@ __all__ = [
     "EntryType",
     "Event",
     "Execution",
+    "Job",
+    "JobStatus",
     "PauseReason",
+    "Signal",
     "Status",
+    "Step",
     "ToolCall",
+    "WaitMode",
     "Worker",
     "Worktree",
     "WorktreeStatus",

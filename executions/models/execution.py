@@ -30,6 +30,13 @@ class PauseReason(models.TextChoices):
     BUDGET = "budget"
 
 
+class WaitMode(models.TextChoices):
+    """Whether one of the conditions of a wait ends it, or only all of them together."""
+
+    ANY = "any"
+    ALL = "all"
+
+
 # A pause that more of something ends; or a person, who takes the work as it is.
 AT_A_LIMIT = (PauseReason.TURN_LIMIT, PauseReason.BUDGET)
 TERMINAL = (Status.CANCELLED, Status.COMPLETED, Status.FAILED)
@@ -47,6 +54,9 @@ class Execution(Keyed):
 
     `rank` orders the queue: the time of queueing, moved back by one ageing interval for each step
     of priority, so that order is an index and a low priority cannot starve.
+
+    A fork shares its original's line up to `fork_position`. `depth` counts the executions above it.
+    `signals_pending` counts its signals that are not consumed, under the row's lock.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
@@ -57,9 +67,13 @@ class Execution(Keyed):
         "self", null=True, on_delete=models.SET_NULL, related_name="children"
     )
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
-    forked_from = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+    # RESTRICT: a fork's past is its original's line.
+    forked_from = models.ForeignKey("self", null=True, on_delete=models.RESTRICT, related_name="+")
+    fork_position = models.PositiveIntegerField(null=True)
+    depth = models.PositiveSmallIntegerField(default=0)
 
     kind = models.CharField(max_length=80, default="react")
+    kind_version = models.CharField(max_length=40, blank=True)
     agent_name = models.CharField(max_length=200, blank=True)
     spec = models.JSONField()
     input = models.JSONField()
@@ -84,6 +98,9 @@ class Execution(Keyed):
     pause_requested_at = models.DateTimeField(null=True)
     pause_reason = models.CharField(max_length=20, choices=PauseReason, blank=True)
     wait_number = models.PositiveIntegerField(default=0)
+    wait_mode = models.CharField(max_length=3, choices=WaitMode, default=WaitMode.ANY)
+    signals_pending = models.PositiveIntegerField(default=0)
+    interrupt_requested_at = models.DateTimeField(null=True)
 
     event_seq = models.PositiveIntegerField(default=0)
     position = models.PositiveIntegerField(default=0)
@@ -144,6 +161,11 @@ class Execution(Keyed):
                 name="cancelling_was_requested",
             ),
             models.CheckConstraint(
+                condition=Q(forked_from=None, fork_position=None)
+                | Q(forked_from__isnull=False, fork_position__isnull=False),
+                name="a_fork_has_its_position",
+            ),
+            models.CheckConstraint(
                 condition=Q(priority__range=(1, 5)), name="execution_priority_1_to_5"
             ),
             models.UniqueConstraint(
@@ -188,6 +210,18 @@ class Execution(Keyed):
                 fields=["organization"],
                 condition=Q(admitted_epoch__isnull=False),
                 name="execution_admitted",
+            ),
+            # Serves the children of an execution, newest first.
+            models.Index(
+                fields=["parent", "-id"],
+                condition=Q(parent__isnull=False),
+                name="execution_children",
+            ),
+            # Serves the sweep: children that are live, of parents that may not be.
+            models.Index(
+                fields=["parent"],
+                condition=Q(parent__isnull=False, status__in=LIVE),
+                name="execution_live_children",
             ),
             # Serves the list of what failed, by how.
             models.Index(
