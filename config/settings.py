@@ -18,6 +18,8 @@ SIGNALBOX_HOME = Path(env.str("SIGNALBOX_HOME", str(BASE_DIR / ".signalbox"))).a
 SIGNALBOX_WORK_DIR = Path(env.str("SIGNALBOX_WORK_DIR", str(SIGNALBOX_HOME / "work")))
 # Folders below which boards may have local repositories; none named: anywhere.
 SIGNALBOX_REPOSITORY_ROOTS = env.list("SIGNALBOX_REPOSITORY_ROOTS", default=[])
+# Modules that register agent kinds and jobs of this installation, by their dotted paths.
+SIGNALBOX_MODULES = env.list("SIGNALBOX_MODULES", default=[])
 SIGNALBOX_DEFAULT_MODEL = env.str("SIGNALBOX_MODEL", "scripted:echo")
 
 EXECUTION_LEASE = timedelta(seconds=env.float("SIGNALBOX_LEASE_SECONDS", 30.0))

@@ -1,6 +1,9 @@
 """The executions app: what was done, and what does it."""
 
 from django.apps import AppConfig
+from django.conf import settings
+
+from agents.runtime import modules
 
 
 class ExecutionsConfig(AppConfig):
@@ -20,3 +23,6 @@ class ExecutionsConfig(AppConfig):
         "execution.started",
         "execution.waiting",
     )
+
+    def ready(self) -> None:
+        modules.load(settings.SIGNALBOX_MODULES)
