@@ -24,7 +24,7 @@ from agents.runtime.spec import RunSpec
 from boards.models import Board, Task
 from executions import configuration, states, stream
 from executions.configuration import Wish
-from executions.engine import ends
+from executions.engine import conditions, ends
 from executions.engine.dispatch import dispatch_on_commit
 from executions.errors import (
     AgentPaused,
@@ -285,7 +285,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
     """
     with transaction.atomic():
         execution = _locked(execution)
-        waits = Condition.objects.filter(execution=execution).exists()
+        waits = _still_waits(execution)
         to = Status.WAITING if waits else Status.QUEUED
         now = timezone.now()
         place: dict[str, Any] = {"queued_at": now, "rank": states.rank(now, execution.priority)}
@@ -306,6 +306,17 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         dispatch_on_commit(execution.organization_id)
         stream.publish_on_commit(execution)
     return execution
+
+
+def _still_waits(execution: Execution) -> bool:
+    """Whether a paused execution waits on: not for what has come about meanwhile."""
+    conditions.mark(execution.id)
+    if not Condition.objects.filter(execution=execution).exists():
+        return False
+    if not conditions.is_over(execution.id, execution.wait_mode):
+        return True
+    conditions.drop(execution.id)
+    return False
 
 
 def extend(

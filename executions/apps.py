@@ -25,4 +25,4 @@ class ExecutionsConfig(AppConfig):
     )
 
     def ready(self) -> None:
-        modules.load(settings.SIGNALBOX_MODULES)
+        modules.load(["agents.runtime.react", *settings.SIGNALBOX_MODULES])

@@ -95,3 +95,18 @@ class AgentPaused(Refusal):
     """The agent is paused; resume it first."""
 
     code = "AGENT_PAUSED"
+
+
+class SignalMismatch(Refusal):
+    """That key was used for a signal with another name or value."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+    status_code = 422
+
+
+class SignalsFull(Refusal):
+    """Too many signals wait for the execution; it has to consume some first."""
+
+    code = "SIGNALS_FULL"
+    status_code = 429
+    retryable = True

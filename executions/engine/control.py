@@ -44,6 +44,7 @@ class Control:
         self._lease = lease_seconds
         self._ends_at = taken_at + lease_seconds
         self._reason: Reason | None = None
+        self._is_steered = False
         self._call: Future[Any] | None = None
         self._lock = threading.Lock()
 
@@ -64,10 +65,23 @@ class Control:
         if call is not None:
             call.cancel()
 
+    def steer(self) -> None:
+        """End the model call that is under way, if there is one: somebody has said something."""
+        with self._lock:
+            call, self._is_steered = self._call, self._call is not None
+        if call is not None:
+            call.cancel()
+
+    def was_steered(self) -> bool:
+        """Whether that is why the last call was ended; asked once."""
+        with self._lock:
+            was, self._is_steered = self._is_steered, False
+        return was
+
     def attach(self, call: Future[Any]) -> None:
         """Make this model call the one that an interruption cancels."""
         with self._lock:
-            self._call = call
+            self._call, self._is_steered = call, False
             interrupted = self._reason is not None
         if interrupted:
             call.cancel()

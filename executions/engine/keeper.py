@@ -42,7 +42,7 @@ WITH mine AS (
 UPDATE executions_execution AS e SET lease_expires_at = clock_timestamp() + %(lease)s
 FROM mine WHERE e.id = mine.id
 RETURNING e.claim_id, e.status = 'cancelling', e.cancel_is_hard,
-  e.pause_requested_at IS NOT NULL,
+  e.pause_requested_at IS NOT NULL, e.interrupt_requested_at IS NOT NULL,
   coalesce((SELECT is_paused FROM agents_agent a WHERE a.id = e.agent_id), false)
 """
 
@@ -145,12 +145,14 @@ class Keeper:
         rows = self._connected().execute(
             _RENEW, {"claims": list(controls), "lease": settings.EXECUTION_LEASE}
         )
-        for claim_id, is_cancelling, is_hard, is_pause_requested, is_agent_paused in rows:
+        for claim_id, is_cancelling, is_hard, is_pause_requested, is_steered, is_held in rows:
             control = controls[claim_id]
             control.renewed(sent_at)
             control.is_cancelling = is_cancelling
             control.is_pause_requested = is_pause_requested
-            control.is_agent_paused = is_agent_paused
+            control.is_agent_paused = is_held
+            if is_steered:
+                control.steer()
             if is_cancelling and is_hard:
                 control.interrupt(Reason.CANCEL)
 

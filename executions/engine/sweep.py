@@ -21,7 +21,7 @@ from agents.activity import SYSTEM
 from agents.redis import client
 from agents.rest import idempotency
 from executions import actions, states, worktrees
-from executions.engine import ends, permits
+from executions.engine import conditions, ends, permits, waits
 from executions.engine.dispatch import dispatch, send
 from executions.models import Condition, Execution, PauseReason, Status, Worker
 from executions.states import ClockTimestamp
@@ -105,19 +105,23 @@ def _lose(execution: Execution, guard: dict[str, Any]) -> bool:
 def _fire_timers() -> int:
     """Waiting executions whose timer is due go back to the queue, at their place."""
     due = Condition.objects.filter(due_at__lte=ClockTimestamp()).values("execution_id")
-    return _each(Execution.objects.filter(status=Status.WAITING, pk__in=due), _wake)
+    return _each(Execution.objects.filter(status=Status.WAITING, pk__in=due), _fire)
 
 
-def _wake(execution: Execution) -> None:
-    if states.move(
-        execution,
-        Status.QUEUED,
-        frm=[Status.WAITING],
-        event="execution.queued",
-        facts={"reason": "timer"},
-    ):
-        Condition.objects.filter(execution=execution).delete()
-        ends.announce(execution, "", "execution.queued", dispatches=False)
+def _fire(execution: Execution) -> None:
+    conditions.mark(execution.id)
+    waits.wake(execution, reason="timer", dispatches=False)
+
+
+def _tell_untold() -> int:
+    """Waiting executions for which something came about whose process did not live to say so."""
+    found = Execution.objects.filter(status=Status.WAITING, pk__in=conditions.untold(BATCH))
+    return _each(found, _tell)
+
+
+def _tell(execution: Execution) -> None:
+    conditions.mark(execution.id)
+    waits.wake(execution, reason="sweep", dispatches=False)
 
 
 def _resume_with_agent() -> int:
@@ -238,6 +242,7 @@ def _forget_workers() -> int:
 _CHORES: tuple[Callable[[], int], ...] = (
     _recover_lost,
     _fire_timers,
+    _tell_untold,
     _resume_with_agent,
     _end_overdue,
     _reconcile,

@@ -125,7 +125,7 @@ def test_permits_that_belong_to_nothing_are_wrong(agent: Agent) -> None:
 
 def test_a_migration_that_is_missing_is_wrong() -> None:
     a_worker()
-    row = MigrationRecorder.Migration.objects.filter(app="executions").latest("id")
+    row = MigrationRecorder.Migration.objects.filter(app="executions").latest("name")
     row.delete()
     try:
         code, found = examined()
