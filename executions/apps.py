@@ -22,6 +22,8 @@ class ExecutionsConfig(AppConfig):
         "execution.resumed",
         "execution.started",
         "execution.waiting",
+        "job.cancel_requested",
+        "job.cancelled",
     )
 
     def ready(self) -> None:

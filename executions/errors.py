@@ -13,6 +13,33 @@ class ExecutionState(Refusal):
     code = "EXECUTION_STATE"
 
 
+class JobState(Refusal):
+    """The job's state does not allow this."""
+
+    code = "JOB_STATE"
+
+
+class JobKindUnknown(Refusal):
+    """No job is registered under this name."""
+
+    code = "JOB_KIND_UNKNOWN"
+    status_code = 422
+
+
+class JobInvalid(Refusal):
+    """A job cannot be scheduled with this key, input or term."""
+
+    code = "JOB_INVALID"
+    status_code = 422
+
+
+class JobMismatch(Refusal):
+    """That key stands for a job of another kind, or with another input."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+    status_code = 422
+
+
 class QueueFull(Refusal):
     """The board's queue is full; try again when work has ended."""
 

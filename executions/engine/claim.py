@@ -168,7 +168,7 @@ class Batch:
     steps: list[dict[str, Any]] = field(default_factory=list)
     consumed: int = 0
 
-    def event(self, kind: str, **facts: Any) -> None:
+    def event(self, kind: str, /, **facts: Any) -> None:
         """Add an event of this type."""
         self.events.append(
             {"n": len(self.events) + 1, "id": str(uuid7()), "type": kind, "data": facts}

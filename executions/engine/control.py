@@ -6,9 +6,15 @@ import threading
 import time
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
-from executions.engine.claim import Claim
+
+class Held(Protocol):
+    """A claim of an execution or a job, whose lease this process keeps."""
+
+    @property
+    def claim_id(self) -> UUID: ...
 
 
 class Reason(StrEnum):
@@ -34,7 +40,7 @@ class Control:
     knows is never later than the database's. It goes on while the process is stopped (SIGSTOP).
     """
 
-    def __init__(self, claim: Claim, lease_seconds: float, *, taken_at: float) -> None:
+    def __init__(self, claim: Held, lease_seconds: float, *, taken_at: float) -> None:
         self.claim = claim
         self.stop = threading.Event()
         self.is_cancelling = False

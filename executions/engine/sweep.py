@@ -21,7 +21,7 @@ from agents.activity import SYSTEM
 from agents.redis import client
 from agents.rest import idempotency
 from executions import actions, states, worktrees
-from executions.engine import conditions, ends, permits, waits
+from executions.engine import conditions, ends, job_sweep, permits, waits
 from executions.engine.dispatch import dispatch, send
 from executions.models import Condition, Execution, PauseReason, Status, Worker
 from executions.states import ClockTimestamp
@@ -248,6 +248,9 @@ _CHORES: tuple[Callable[[], int], ...] = (
     _reconcile,
     _dispatch_queued,
     _send_again,
+    job_sweep.recover_lost_jobs,
+    job_sweep.cancel_jobs_of_ended,
+    job_sweep.send_due_jobs,
     _forget_workers,
     _tidy_up,
 )

@@ -73,7 +73,7 @@ def test_what_is_no_function_of_input_and_job_is_refused(function: Any) -> None:
     ],
 )
 def test_terms_that_cannot_be_are_refused(terms: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=next(iter(terms))):
         job("bad", **terms)
 
 
