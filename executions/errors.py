@@ -13,6 +13,13 @@ class ExecutionState(Refusal):
     code = "EXECUTION_STATE"
 
 
+class CheckpointNotFound(Refusal):
+    """The execution has no checkpoint of this number."""
+
+    code = "CHECKPOINT_NOT_FOUND"
+    status_code = 404
+
+
 class QueueFull(Refusal):
     """The board's queue is full; try again when work has ended."""
 
