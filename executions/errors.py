@@ -40,6 +40,13 @@ class JobMismatch(Refusal):
     status_code = 422
 
 
+class CheckpointNotFound(Refusal):
+    """The execution has no checkpoint of this number."""
+
+    code = "CHECKPOINT_NOT_FOUND"
+    status_code = 404
+
+
 class QueueFull(Refusal):
     """The board's queue is full; try again when work has ended."""
 
