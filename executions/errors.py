@@ -89,6 +89,13 @@ class ActionUnknown(Refusal):
     status_code = 422
 
 
+class KindUnknown(Refusal):
+    """This installation has not the kind of the agent any more."""
+
+    code = "KIND_UNKNOWN"
+    status_code = 422
+
+
 class NothingToDo(Refusal):
     """Name an action or give a prompt."""
 
