@@ -28,4 +28,6 @@ class ExecutionsConfig(AppConfig):
     )
 
     def ready(self) -> None:
-        modules.load(["agents.runtime.react", *settings.SIGNALBOX_MODULES])
+        # What is registered by being imported: the built-in kind, and what follows an end.
+        modules.load(["agents.runtime.react", "executions.engine.children"])
+        modules.load(settings.SIGNALBOX_MODULES)

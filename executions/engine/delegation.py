@@ -119,7 +119,8 @@ class Delegation(Effects):
         row = self.claim.execution
         if row.depth >= children.DEEPEST:
             raise Rejected("TOO_DEEP", f"{children.DEEPEST} executions stand above this already.")
-        agent = self._agent_for(what)
+        with asking():
+            agent = self._agent_for(what)
         wish = Wish(
             action=what.action,
             prompt=what.prompt,

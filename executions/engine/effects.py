@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from django.db import connection, transaction
+from rest_framework.exceptions import ValidationError
 
 from agents.errors import Refusal
 from agents.runtime.context import Rejected, StepUnknown, Waiting
@@ -34,6 +35,8 @@ def asking() -> Iterator[None]:
             yield
     except Refusal as refusal:
         raise Rejected(str(refusal.code), str(refusal.detail)) from refusal
+    except ValidationError as invalid:
+        raise Rejected("VALIDATION_FAILED", str(invalid.detail)) from invalid
 
 
 class Effects(Conversation):
