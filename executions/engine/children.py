@@ -33,8 +33,7 @@ def tell_parent(child: Execution) -> None:
         return
     with transaction.atomic():
         parent = waits.locked(child.parent_id)
-        ended = Execution.objects.filter(pk=child.pk, status__in=TERMINAL, told_parent_at=None)
-        if parent is None or not ended.update(told_parent_at=ClockTimestamp()):
+        if parent is None or not _is_first_to_tell(child):
             return
         if parent.status not in TERMINAL:
             _note(parent, child)
@@ -50,7 +49,7 @@ def _note(parent: Execution, child: Execution) -> None:
         execution=parent,
         seq=parent.event_seq,
         type="child.finished",
-        data={"child": str(child.id), "status": str(child.status)},
+        data=_facts(child),
     )
     stream.publish_on_commit(parent)
 
@@ -72,6 +71,26 @@ def cancel_orphan(child: Execution) -> None:
         return
 
 
+def tell_of_ended(children: Sequence[UUID]) -> list[dict[str, str]]:
+    """What the events of these children's ends say, of those whose parent was not told yet.
+
+    For a commit of the parent, which holds its row, and comes to know of them by looking.
+    """
+    untold = Execution.objects.filter(pk__in=children, status__in=TERMINAL, told_parent_at=None)
+    ended = [row for row in untold.only("id", "status") if _is_first_to_tell(row)]
+    return [_facts(child) for child in ended]
+
+
+def _is_first_to_tell(child: Execution) -> bool:
+    """Whether nobody has told the parent, whose row is held, of this end."""
+    ended = Execution.objects.filter(pk=child.pk, status__in=TERMINAL, told_parent_at=None)
+    return bool(ended.update(told_parent_at=ClockTimestamp()))
+
+
+def _facts(child: Execution) -> dict[str, str]:
+    return {"child": str(child.id), "status": str(child.status)}
+
+
 def results(children: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
     """Where each child is, with its output once it has one."""
     rows = Execution.objects.filter(pk__in=list(children)).only(
@@ -86,8 +105,3 @@ def results(children: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
         }
         for row in rows
     }
-
-
-def are_over(found: Sequence[dict[str, Any]]) -> bool:
-    """Whether all of these results are final."""
-    return all(Status(each["status"]) in TERMINAL for each in found)

@@ -70,7 +70,7 @@ class Delegation(Effects):
     def join_all_settled(
         self, key: str, jobs: Sequence[JobHandle], *, timeout: float | None = None
     ) -> list[JobResult]:
-        found = self._joined(key, "jobs", jobs, _job_results, timeout=timeout)
+        found = self._joined(key, Condition.Kind.JOB, jobs, _job_results, timeout=timeout)
         return [JobResult(job.id, job.key, **each) for job, each in zip(jobs, found, strict=True)]
 
     def select_ok(
@@ -145,8 +145,20 @@ class Delegation(Effects):
     def join_children(
         self, key: str, children: Sequence[ChildHandle], *, timeout: float | None = None
     ) -> list[ChildResult]:
-        found = self._joined(key, "children", children, _child_results, timeout=timeout)
+        found = self._joined(
+            key,
+            Condition.Kind.CHILD,
+            children,
+            _child_results,
+            timeout=timeout,
+            seen=lambda: self._note_ends(children),
+        )
         return [ChildResult(c.id, c.key, **each) for c, each in zip(children, found, strict=True)]
+
+    def _note_ends(self, children_: Sequence[ChildHandle]) -> None:
+        """Of ends that nobody has told of, the commit that sees them has the events."""
+        for facts in children.tell_of_ended([child.id for child in children_]):
+            self.batch.event("child.finished", **facts)
 
     def cancel_child(self, key: str, child: ChildHandle, *, reason: str = "") -> None:
         effect = self.known(key, "cancel_child", str(child.id))
@@ -190,24 +202,29 @@ class Delegation(Effects):
     def _joined(
         self,
         key: str,
-        kind: str,
+        kind: Condition.Kind,
         those: Sequence[JobHandle] | Sequence[ChildHandle],
         look: Callable[[Sequence[UUID]], Results],
         *,
         timeout: float | None,
+        seen: Callable[[], None] = lambda: None,
     ) -> Results:
-        """Where each of them is, once all are over or the time is."""
+        """Where each of them is, once all are over or the time is; `seen` is called with it."""
         ids = [each.id for each in those]
-        of_kind = Condition.Kind.JOB if kind == "jobs" else Condition.Kind.CHILD
-        found = self.wait_for(
-            self.known(key, kind, [str(each) for each in ids]),
-            lambda: _all_over(look(ids)),
-            lambda: [Wanted(of_kind, target_id=each) for each in ids],
+
+        def found(results: Results) -> Results:
+            seen()
+            return results
+
+        joined = self.wait_for(
+            self.known(key, f"{kind}s", [str(each) for each in ids]),
+            lambda: found(_all_over(look(ids))),
+            lambda: [Wanted(kind, target_id=each) for each in ids],
             mode=WaitMode.ALL,
             timeout=timeout,
-            late=lambda: look(ids),
+            late=lambda: found(look(ids)),
         )
-        return list(found)
+        return list(joined)
 
 
 def _all_over(found: Results) -> Results:
