@@ -204,7 +204,6 @@ SPECTACULAR_SETTINGS = {
         "OnboardingStatus": "boards.models.OnboardingStatus",
         "Presence": "agents.presence.Presence",
         "MessageKind": "agents.models.MessageKind",
-        "AgentKind": ["react", "external"],
         "LeadWordKind": ["question", "handoff"],
     },
 }

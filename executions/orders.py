@@ -34,9 +34,13 @@ def read_order(body: Any, *, waits: bool) -> Fields:
 
 
 def _require_something_to_do(body: Fields) -> None:
-    given = (body.get(name) for name in ("action", "prompt"))
-    if all(value is None or (isinstance(value, str) and not value.strip()) for value in given):
+    # Whether values alone will do depends on the kind of the agent.
+    if "with" not in body and _is_blank(body.get("action")) and _is_blank(body.get("prompt")):
         raise NothingToDo
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _require_timeout(body: Fields) -> None:
