@@ -16,12 +16,14 @@ from django.utils.safestring import SafeString
 
 from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
 from executions import actions
+from executions.engine import job_cancel
 from executions.models import (
     Checkpoint,
     Condition,
     Entry,
     Event,
     Execution,
+    Job,
     ToolCall,
     Worker,
     Worktree,
@@ -187,6 +189,7 @@ class ExecutionPage(ReadOnlyPage):
             (Entry, "entries"),
             (Event, "events"),
             (ToolCall, "tool calls"),
+            (Job, "jobs"),
             (Checkpoint, "checkpoints"),
         )
         links = [(_list_of(model, execution), name) for model, name in kinds]
@@ -239,6 +242,39 @@ class ToolCallPage(OfExecution):
         rows: QuerySet[ToolCall] = super().get_queryset(request)
         is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
         return rows if is_one else rows.defer("output", "arguments")
+
+
+@admin.register(Job)
+class JobPage(OfExecution):
+    """Work in the background of executions; what changes a job is an action."""
+
+    list_display = (
+        "id",
+        "execution_id",
+        "kind",
+        "key",
+        "status",
+        "attempt",
+        "failure_code",
+        "due_at",
+        "finished_at",
+    )
+    list_filter = ("status",)
+    ordering = ("-id",)
+    actions = ("cancel",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        rows: QuerySet[Job] = super().get_queryset(request)
+        is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
+        return rows if is_one else rows.defer("input", "output")
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Who may change jobs may cancel them; nobody edits their rows."""
+        return bool(request.user.has_perm("executions.change_job"))
+
+    @admin.action(description="Cancel", permissions=["control"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        self.for_each(request, rows, job_cancel.cancel, "Jobs cancelled")
 
 
 @admin.register(Checkpoint)

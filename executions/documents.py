@@ -16,6 +16,7 @@ SUBJECTS = {
     "entries": "entries",
     "checkpoints": "checkpoints",
     "tool_calls": "tool-calls",
+    "jobs": "jobs",
     "diff": "diff",
 }
 

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
 from agents.filters import Filters
-from executions.models import Execution, Status
+from executions.models import Execution, Job, JobStatus, Status
 
 # How many executions a search for text looks into.
 NEWEST = 10_000
@@ -92,6 +92,17 @@ class EntryFilter(Filters):
     """Entries after a position."""
 
     after = _Whole("position")
+
+
+class JobFilter(Filters):
+    """Jobs by where they are and what they do."""
+
+    status = _Statuses(choices=JobStatus.choices)
+    kind = filters.CharFilter(max_length=80)
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
 
 
 def _first_key(moment: float) -> UUID:

@@ -77,6 +77,7 @@ class LinksSerializer(Nested):
     entries = serializers.CharField()
     checkpoints = serializers.CharField()
     tool_calls = serializers.CharField()
+    jobs = serializers.CharField()
     diff = serializers.CharField()
     agent = serializers.CharField(required=False)
 

@@ -28,8 +28,15 @@ from executions.bodies import (
     NothingSerializer,
     ResumeSerializer,
 )
-from executions.filters import AgentExecutionFilter, EntryFilter, EventFilter, ExecutionFilter
-from executions.models import Checkpoint, Entry, Event, Execution, Status, ToolCall
+from executions.filters import (
+    AgentExecutionFilter,
+    EntryFilter,
+    EventFilter,
+    ExecutionFilter,
+    JobFilter,
+)
+from executions.job_serializers import ListedJobSerializer
+from executions.models import Checkpoint, Entry, Event, Execution, Job, Status, ToolCall
 from executions.serializers import DiffSerializer, ExecutionSerializer, ListedExecutionSerializer
 from executions.transcript_serializers import (
     CheckpointSerializer,
@@ -301,3 +308,16 @@ class ToolCallViewSet(_Transcript[ToolCall]):
     queryset = ToolCall.objects.all()
     serializer_class = ToolCallSerializer
     pagination_class = OldestFirst
+
+
+@extend_schema(parameters=[EXEC_ID])
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="executions_jobs_list",
+        summary="List the jobs of an execution, newest first",
+    )
+)
+class ExecutionJobViewSet(_Transcript[Job]):
+    queryset = Job.objects.defer("input", "output")
+    serializer_class = ListedJobSerializer
+    filterset_class = JobFilter

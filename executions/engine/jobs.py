@@ -18,14 +18,17 @@ from uuid_utils.compat import uuid7
 from agents.redis import is_silent, note_silence
 from agents.runtime import jobs as registry
 from agents.runtime.json_values import NotStorable, storable
+from executions.engine.ends import after_an_end
 from executions.engine.toolcalls import digest
 from executions.errors import JobInvalid, JobKindUnknown, JobMismatch
-from executions.models import Execution, Job, JobStatus
+from executions.models import Execution, Job, JobStatus, Status
 from executions.states import ClockTimestamp
 from executions.stream import call_to_look
 
 logger = logging.getLogger(__name__)
 
+# An execution that ends so takes its jobs with it; one that is completed lets them go on.
+BROKEN = (Status.FAILED, Status.CANCELLED)
 _LONGEST_KEY = 200
 _SCHEDULE = """
 INSERT INTO executions_job
@@ -81,6 +84,13 @@ def schedule(
 def facts_of(job: Job) -> dict[str, Any]:
     """What every event of a job says of it."""
     return {"job": str(job.id), "kind": job.kind, "key": job.key}
+
+
+@after_an_end
+def cancel_what_is_left(execution: Execution) -> None:
+    """Cancel the jobs of an execution that failed or was cancelled."""
+    if execution.status in BROKEN:
+        cancel_jobs_of(execution.id)
 
 
 def cancel_jobs_of(execution_id: UUID) -> int:

@@ -127,6 +127,7 @@ def test_the_document_names_everything(
             "entries": f"{here}/entries",
             "checkpoints": f"{here}/checkpoints",
             "tool_calls": f"{here}/tool-calls",
+            "jobs": f"{here}/jobs",
             "diff": f"{here}/diff",
             "agent": f"/api/v0/agents/{agent.id}",
         },

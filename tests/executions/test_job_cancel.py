@@ -13,6 +13,10 @@ from django.utils import timezone
 
 from agents.activity import SYSTEM
 from agents.models import Activity
+from executions import actions
+from executions.engine import ends
+from executions.engine.claim import Batch
+from executions.engine.conditions import Wait
 from executions.engine.job_cancel import cancel
 from executions.engine.job_moves import Leave, leave
 from executions.engine.jobs import cancel_jobs_of
@@ -141,3 +145,19 @@ def test_the_jobs_of_an_execution_are_cancelled_with_it() -> None:
     assert Job.objects.get(pk=other.pk).status == "queued"
     # Nothing follows the end of an execution.
     assert "job.cancelled" not in told(claim.execution)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed", "completed"])
+def test_the_end_of_an_execution_reaches_its_jobs_at_once(end: str) -> None:
+    claim = a_claim()
+    scheduled(claim)
+    if end == "cancelled":
+        ends.suspend(claim, Batch(), Wait(seconds=60, reason="test"))
+        actions.cancel(claim.execution, by=SYSTEM)
+    elif end == "failed":
+        ends.fail(claim, Batch(), code="AGENT_ERROR", message="x")
+    else:
+        ends.complete(claim, Batch(), output=None, diff=None)
+    assert Execution.objects.get(pk=claim.id).status == end
+    # What is completed lets its jobs go on.
+    assert Job.objects.get().status == ("queued" if end == "completed" else "cancelled")
