@@ -5,6 +5,8 @@ from django.conf import settings
 
 from agents.runtime import modules
 
+_FOLLOW_ENDS = ("executions.engine.children", "executions.engine.jobs")
+
 
 class ExecutionsConfig(AppConfig):
     name = "executions"
@@ -29,5 +31,5 @@ class ExecutionsConfig(AppConfig):
 
     def ready(self) -> None:
         # What is registered by being imported: the built-in kind, and what follows an end.
-        modules.load(["agents.runtime.react", "executions.engine.children"])
+        modules.load(["agents.runtime.react", *_FOLLOW_ENDS])
         modules.load(settings.SIGNALBOX_MODULES)
