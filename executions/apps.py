@@ -15,6 +15,7 @@ class ExecutionsConfig(AppConfig):
         "execution.completed",
         "execution.extended",
         "execution.failed",
+        "execution.forked",
         "execution.pause_requested",
         "execution.paused",
         "execution.queued",
