@@ -24,6 +24,8 @@ from executions.models import (
     Event,
     Execution,
     Job,
+    Signal,
+    Step,
     ToolCall,
     Worker,
     Worktree,
@@ -109,7 +111,7 @@ class ConditionRows(ReadOnlyRows):
     """What an execution waits for."""
 
     model = Condition
-    fields = ("kind", "reason", "due_at")
+    fields = ("kind", "name", "target_id", "reason", "due_at", "met_at")
     readonly_fields = fields
 
 
@@ -289,8 +291,24 @@ class CheckpointPage(OfExecution):
 class ConditionPage(OfExecution):
     """What executions wait for."""
 
-    list_display = ("id", "execution_id", "kind", "reason", "due_at")
+    list_display = ("id", "execution_id", "kind", "name", "target_id", "reason", "due_at", "met_at")
     ordering = ("due_at",)
+
+
+@admin.register(Signal)
+class SignalPage(OfExecution):
+    """What was sent to executions, and what they consumed."""
+
+    list_display = ("number", "execution_id", "name", "sender_name", "created_at", "consumed_at")
+    ordering = ("-id",)
+
+
+@admin.register(Step)
+class StepPage(OfExecution):
+    """What agent code has done, by the keys of its author."""
+
+    list_display = ("key", "execution_id", "kind", "created_at", "finished_at")
+    ordering = ("-id",)
 
 
 @admin.register(Worktree)

@@ -18,6 +18,7 @@ SUBJECTS = {
     "checkpoints": "checkpoints",
     "tool_calls": "tool-calls",
     "jobs": "jobs",
+    "signals": "signals",
     "children": "children",
     "diff": "diff",
     "explain": "explain",

@@ -82,6 +82,7 @@ class LinksSerializer(Nested):
     checkpoints = serializers.CharField()
     tool_calls = serializers.CharField()
     jobs = serializers.CharField()
+    signals = serializers.CharField()
     children = serializers.CharField()
     diff = serializers.CharField()
     explain = serializers.CharField()

@@ -129,6 +129,7 @@ def test_the_document_names_everything(
             "checkpoints": f"{here}/checkpoints",
             "tool_calls": f"{here}/tool-calls",
             "jobs": f"{here}/jobs",
+            "signals": f"{here}/signals",
             "children": f"{here}/children",
             "diff": f"{here}/diff",
             "explain": f"{here}/explain",
