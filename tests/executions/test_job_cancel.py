@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from agents.activity import SYSTEM
@@ -32,7 +32,7 @@ from tests.executions.scheduling import (
     told,
     tried,
 )
-from tests.factories import all_at_once
+from tests.factories import all_at_once, somebody_waits_for_a_lock
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +109,30 @@ def test_what_has_ended_cannot_be_cancelled(end: str) -> None:
     with pytest.raises(JobState) as refusal:
         cancel(job, by=SYSTEM)
     assert refusal.value.facts == {"job_status": end, "allowed": ["queued", "running"]}
+
+
+def test_a_cancel_sees_a_job_that_is_just_beginning() -> None:
+    claim = a_claim()
+    job = scheduled(claim)
+    seen: list[Any] = []
+
+    def ask() -> None:
+        try:
+            seen.append(cancel(job, by=SYSTEM).status)
+        except JobState as refusal:
+            seen.append(refusal)
+        finally:
+            connection.close()
+
+    asking = threading.Thread(target=ask)
+    with transaction.atomic():
+        Execution.objects.select_for_update(no_key=True).get(pk=claim.id)
+        asking.start()
+        wait_until(somebody_waits_for_a_lock)
+        taken(job)
+    asking.join()
+    assert seen == ["running"]
+    assert Job.objects.get().cancel_requested_at is not None
 
 
 @pytest.mark.parametrize("is_running", [False, True])
