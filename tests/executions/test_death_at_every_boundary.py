@@ -73,7 +73,8 @@ class Death:
         self.seen += 1
         # Who is dead stays so, whatever is done about the first error.
         if self.at is not None and self.seen >= self.at and not self.is_over:
-            connection.connection.rollback()
+            if connection.connection is not None and not connection.connection.closed:
+                connection.connection.rollback()
             raise Died
 
     def around(self, original: Callable[..., Any]) -> Callable[..., Any]:
