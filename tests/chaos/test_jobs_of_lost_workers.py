@@ -93,6 +93,23 @@ def _everything(claim: Claim) -> list[Any]:
     ]
 
 
+def test_a_worker_that_is_told_to_stop_hands_its_job_on(tmp_path: Path, workers: Fleet) -> None:
+    claim = a_claim()
+    job = _held(claim, tmp_path, deaf="yes")
+    _wait_for(claim, job)
+    (leaving,) = workers.add(SIGNALBOX_DRAIN_SECONDS="0.5", **JOBS)
+    _has_begun(tmp_path, leaving)
+    assert leaving.stop() == 0
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.recoveries) == ("queued", 0, 0)
+    (successor,) = workers.add(**JOBS)
+    _has_begun(tmp_path, successor)
+    (tmp_path / "until").touch()
+    wait_until(lambda: Execution.objects.get(pk=claim.id).status == "queued")
+    job.refresh_from_db()
+    assert (job.output, job.attempt, job.recoveries) == (f"done:{successor.pid}", 1, 0)
+
+
 def test_jobs_survive_kills_at_any_moment(tmp_path: Path, workers: Fleet) -> None:
     """Not the points that we thought of: whatever the workers do when they are hit."""
     chance = random.Random(ROUNDS)  # noqa: S311  Moments, not secrets.

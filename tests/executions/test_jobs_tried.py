@@ -174,6 +174,7 @@ def test_code_that_asks_is_told_that_its_time_is_over(tmp_path: Any) -> None:
     job = a_job("test.hold", input=given, timeout=1, max_retries=0)
     tried(job)
     assert failed(job)[0] == "TIMED_OUT"
+    wait_until(lambda: f"job-{job.id}" not in [thread.name for thread in threading.enumerate()])
 
 
 def test_a_worker_that_stops_gives_the_try_back(tmp_path: Any) -> None:
