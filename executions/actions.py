@@ -18,7 +18,7 @@ from agents.runtime.facts import Role
 from agents.runtime.limits import reached
 from executions import lines, states, stream
 from executions.again import fork, retry
-from executions.engine import ends
+from executions.engine import conditions, ends
 from executions.engine.dispatch import dispatch_on_commit
 from executions.errors import ExecutionState
 from executions.limits import spent_of
@@ -130,7 +130,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
     """
     with transaction.atomic():
         execution = _locked(execution)
-        waits = Condition.objects.filter(execution=execution).exists()
+        waits = _still_waits(execution)
         to = Status.WAITING if waits else Status.QUEUED
         now = timezone.now()
         place: dict[str, Any] = {"queued_at": now, "rank": states.rank(now, execution.priority)}
@@ -151,6 +151,17 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         dispatch_on_commit(execution.organization_id)
         stream.publish_on_commit(execution)
     return execution
+
+
+def _still_waits(execution: Execution) -> bool:
+    """Whether a paused execution waits on: not for what has come about meanwhile."""
+    conditions.mark(execution.id)
+    if not Condition.objects.filter(execution=execution).exists():
+        return False
+    if not conditions.is_over(execution.id, execution.wait_mode):
+        return True
+    conditions.drop(execution.id)
+    return False
 
 
 def extend(

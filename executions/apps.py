@@ -5,6 +5,8 @@ from django.conf import settings
 
 from agents.runtime import modules
 
+_FOLLOW_ENDS = ("executions.engine.children", "executions.engine.jobs")
+
 
 class ExecutionsConfig(AppConfig):
     name = "executions"
@@ -23,7 +25,11 @@ class ExecutionsConfig(AppConfig):
         "execution.resumed",
         "execution.started",
         "execution.waiting",
+        "job.cancel_requested",
+        "job.cancelled",
     )
 
     def ready(self) -> None:
+        # What is registered by being imported: the built-in kind, and what follows an end.
+        modules.load(["agents.runtime.react", *_FOLLOW_ENDS])
         modules.load(settings.SIGNALBOX_MODULES)

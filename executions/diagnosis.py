@@ -23,7 +23,7 @@ from agents.runtime.llm import ModelError, UnknownModel, open_model
 from agents.runtime.spec import ModelSettings
 from agents.runtime.tools.confine import confinement
 from executions import queries, semaphore
-from executions.models import AT_A_LIMIT, Execution, Status, Worker
+from executions.models import AT_A_LIMIT, Execution, Job, JobStatus, Status, Worker
 from executions.semaphore import Scope
 from executions.states import clock
 
@@ -201,8 +201,15 @@ def _described(worker: Worker, now: datetime) -> str:
 
 
 def _wanted_queues() -> set[str]:
-    queued = Execution.objects.filter(status=Status.QUEUED)
-    return set(queued.order_by().values_list("worker_queue", flat=True).distinct())
+    queued = (
+        Execution.objects.filter(status=Status.QUEUED),
+        Job.objects.filter(status=JobStatus.QUEUED),
+    )
+    return {
+        queue
+        for rows in queued
+        for queue in rows.order_by().values_list("worker_queue", flat=True).distinct()
+    }
 
 
 # --- stuck -------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ SUBJECTS = {
     "entries": "entries",
     "checkpoints": "checkpoints",
     "tool_calls": "tool-calls",
+    "jobs": "jobs",
+    "signals": "signals",
     "children": "children",
     "diff": "diff",
     "explain": "explain",

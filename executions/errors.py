@@ -13,6 +13,33 @@ class ExecutionState(Refusal):
     code = "EXECUTION_STATE"
 
 
+class JobState(Refusal):
+    """The job's state does not allow this."""
+
+    code = "JOB_STATE"
+
+
+class JobKindUnknown(Refusal):
+    """No job is registered under this name."""
+
+    code = "JOB_KIND_UNKNOWN"
+    status_code = 422
+
+
+class JobInvalid(Refusal):
+    """A job cannot be scheduled with this key, input or term."""
+
+    code = "JOB_INVALID"
+    status_code = 422
+
+
+class JobMismatch(Refusal):
+    """That key stands for a job of another kind, or with another input."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+    status_code = 422
+
+
 class CheckpointNotFound(Refusal):
     """The execution has no checkpoint of this number."""
 
@@ -62,6 +89,13 @@ class ActionUnknown(Refusal):
     status_code = 422
 
 
+class KindUnknown(Refusal):
+    """This installation has not the kind of the agent any more."""
+
+    code = "KIND_UNKNOWN"
+    status_code = 422
+
+
 class NothingToDo(Refusal):
     """Name an action or give a prompt."""
 
@@ -102,3 +136,18 @@ class AgentPaused(Refusal):
     """The agent is paused; resume it first."""
 
     code = "AGENT_PAUSED"
+
+
+class SignalMismatch(Refusal):
+    """That key was used for a signal with another name or value."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+    status_code = 422
+
+
+class SignalsFull(Refusal):
+    """Too many signals wait for the execution; it has to consume some first."""
+
+    code = "SIGNALS_FULL"
+    status_code = 429
+    retryable = True

@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from agents.filters import Filters
-from executions.models import Entry, Execution, Status
+from agents.filters import Filters, YesOrNo
+from executions.models import Entry, Execution, Job, JobStatus, Signal, Status
 
 # How many executions a search for text looks into.
 NEWEST = 10_000
@@ -109,6 +109,28 @@ class EntryFilter(Filters):
             text = "There is no such entry in the line of this execution."
             raise ValidationError({name: [ErrorDetail(text, code="does_not_exist")]})
         return rows.filter(position__lte=last)
+
+
+class SignalFilter(Filters):
+    """Signals by name, and whether they wait to be consumed."""
+
+    name = filters.CharFilter(max_length=200)
+    pending = YesOrNo(field_name="consumed_at", lookup_expr="isnull")
+
+    class Meta:
+        model = Signal
+        fields: list[str] = []
+
+
+class JobFilter(Filters):
+    """Jobs by where they are and what they do."""
+
+    status = _Statuses(choices=JobStatus.choices)
+    kind = filters.CharFilter(max_length=80)
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
 
 
 def _first_key(moment: float) -> UUID:

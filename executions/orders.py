@@ -64,9 +64,14 @@ def inline(fields: Fields, organization: Organization) -> Agent:
 
 
 def _require_something_to_do(body: Fields, *others: str) -> None:
+    # Whether values alone will do depends on the kind of the agent.
     given = (body.get(name) for name in ("action", "prompt", *others))
-    if all(value is None or (isinstance(value, str) and not value.strip()) for value in given):
+    if "with" not in body and all(_is_blank(value) for value in given):
         raise NothingToDo
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _require_timeout(body: Fields) -> None:

@@ -81,6 +81,8 @@ class LinksSerializer(Nested):
     entries = serializers.CharField()
     checkpoints = serializers.CharField()
     tool_calls = serializers.CharField()
+    jobs = serializers.CharField()
+    signals = serializers.CharField()
     children = serializers.CharField()
     diff = serializers.CharField()
     explain = serializers.CharField()

@@ -42,7 +42,7 @@ def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
     wanted = Ground(agent.organization_id, agent, wish.board, wish.task, wish.may_queue)
     with held(wanted) as ground:
         assert ground.agent is not None
-        return _begin(ground, ground.agent, wish, by=by)
+        return begin(ground, ground.agent, wish, by=by)
 
 
 def start_inline(made: Agent, wish: Wish, *, by: Actor) -> Execution:
@@ -51,26 +51,33 @@ def start_inline(made: Agent, wish: Wish, *, by: Actor) -> Execution:
     The same as `start` in all else; the limits of the organization and the board hold.
     """
     with held(Ground(made.organization_id, None, wish.board, wish.task, wish.may_queue)) as ground:
-        return _begin(ground, made, wish, by=by)
+        return begin(ground, made, wish, by=by)
 
 
-def _begin(ground: Ground, made: Agent, wish: Wish, *, by: Actor) -> Execution:
+def begin(
+    ground: Ground, made: Agent, wish: Wish, *, by: Actor, parent: Execution | None = None
+) -> Execution:
+    """Accept a run on ground that is held; a child has the execution above it as its `parent`."""
     configuration.check_runs_here(made)
+    kind = configuration.kind_of(made)
     prompt = configuration.prompt_of(made, wish)
     spec = configuration.spec_of(made, wish)
     execution = new(
         ground,
+        parent=parent,
+        depth=parent.depth + 1 if parent else 0,
         agent_name=made.name,
-        kind=made.kind,
+        kind=kind.name,
+        kind_version=kind.version,
         spec=spec.as_json(),
         input=wish.as_input(),
         priority=wish.priority,
         max_turns=spec.max_turns,
         token_budget=spec.token_budget or None,
         seconds_budget=spec.seconds_budget or None,
-        deadline_at=deadline_in(wish.deadline_seconds),
+        deadline_at=deadline_in(wish.deadline_seconds or kind.timeout),
     )
-    return accept(execution, Opening(prompt), by=by)
+    return accept(execution, Opening(prompt or None), by=by)
 
 
 def new(ground: Ground, **fields: Any) -> Execution:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import redis
@@ -43,6 +44,11 @@ def publish_on_commit(execution: Execution) -> None:
 def publish_tokens(execution_id: UUID, kind: str, text: str, turn: int) -> None:
     """Send a piece of a reply (`text`, `thinking`, or `reset` when it starts anew)."""
     hints.publish(channel(execution_id), {"token": text, "kind": kind, "turn": turn})
+
+
+def publish_piece(execution_id: UUID, kind: str, value: Any, turn: int) -> None:
+    """Send what an agent's code shows and nobody keeps (`progress`, `data`, `error`)."""
+    hints.publish(channel(execution_id), {"kind": kind, "data": value, "turn": turn})
 
 
 def call_to_look(execution_id: UUID) -> None:
@@ -109,4 +115,5 @@ def _tokens_until_news(subscription: redis.client.PubSub | None) -> Iterator[Tok
         news = json.loads(message["data"])
         if "seq" in news:
             return
-        yield Token(news["kind"], news["token"], news["turn"])
+        if "token" in news:
+            yield Token(news["kind"], news["token"], news["turn"])

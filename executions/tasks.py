@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from django.db import connection
 
+from executions.engine import job_results, job_runs, worker
 from executions.engine import sweep as sweeps
-from executions.engine import worker
 from executions.engine.runner import advance as carry_on
 
 
@@ -19,6 +20,21 @@ def advance(execution_id: str, epoch: int) -> None:
         carry_on(UUID(execution_id), epoch, worker.current())
     finally:
         connection.close()
+
+
+@shared_task(
+    name="executions.tasks.run_job",
+    bind=True,
+    ignore_result=False,
+    throws=(job_results.JobFailed,),
+)
+def run_job(task: Any, job_id: str, epoch: int) -> Any:
+    """Try a job; Celery keeps what came of it, and the message is a hint like any."""
+    try:
+        outcome = job_runs.run(UUID(job_id), epoch, worker.current())
+    finally:
+        connection.close()
+    return job_results.answer(task, outcome)
 
 
 @shared_task(name="executions.tasks.sweep", ignore_result=True)

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path
 
 from agents.rest.plain_views import by_method
-from executions import direct, views
+from executions import direct, job_views, signal_views, views
 from executions.agent_api import RemovalViewSet
 
 _ONE = "executions/agents/<uuid:exec_id>"
@@ -72,4 +72,25 @@ urlpatterns = [
     ),
     path(f"{_ONE}/children", views.ChildViewSet.as_view(_LIST), name="execution-children"),
     path(f"{_ONE}/tool-calls", views.ToolCallViewSet.as_view(_LIST), name="execution-tool-calls"),
+    path(
+        f"{_ONE}/signals",
+        signal_views.SignalViewSet.as_view({"get": "list", "post": "create"}),
+        name="execution-signals",
+    ),
+    path(
+        f"{_ONE}/messages",
+        signal_views.MessageViewSet.as_view({"post": "create"}),
+        name="execution-messages",
+    ),
+    path(f"{_ONE}/jobs", views.ExecutionJobViewSet.as_view(_LIST), name="execution-jobs"),
+    path(
+        "executions/jobs/<uuid:job_id>",
+        job_views.JobViewSet.as_view({"get": "retrieve"}),
+        name="job",
+    ),
+    path(
+        "executions/jobs/<uuid:job_id>/cancel",
+        job_views.JobViewSet.as_view({"post": "cancel"}),
+        name="job-cancel",
+    ),
 ]

@@ -36,8 +36,10 @@ from executions.filters import (
     EntryFilter,
     EventFilter,
     ExecutionFilter,
+    JobFilter,
 )
-from executions.models import Checkpoint, Entry, Event, Execution, Status, ToolCall
+from executions.job_serializers import ListedJobSerializer
+from executions.models import Checkpoint, Entry, Event, Execution, Job, Status, ToolCall
 from executions.serializers import DiffSerializer, ExecutionSerializer, ListedExecutionSerializer
 from executions.starting import StartingMixin
 from executions.transcript_serializers import (
@@ -376,3 +378,16 @@ class ToolCallViewSet(_Transcript[ToolCall]):
     queryset = ToolCall.objects.all()
     serializer_class = ToolCallSerializer
     pagination_class = OldestFirst
+
+
+@extend_schema(parameters=[EXEC_ID])
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="executions_jobs_list",
+        summary="List the jobs of an execution, newest first",
+    )
+)
+class ExecutionJobViewSet(_Transcript[Job]):
+    queryset = Job.objects.defer("input", "output")
+    serializer_class = ListedJobSerializer
+    filterset_class = JobFilter

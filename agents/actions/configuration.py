@@ -12,12 +12,13 @@ from referencing.jsonschema import DRAFT202012
 from rest_framework.exceptions import ValidationError as InvalidFields
 
 from agents.actions.refusals import UnknownTool
+from agents.runtime.kinds import registered
 from agents.runtime.llm import UnknownModel, check_model_name
 from agents.runtime.tools.catalogue import check_names
 from agents.runtime.tools.registry import UnknownTools
 
-# `external` runs itself: it fetches its inbox and works through the agent-scoped API.
-KINDS = ("react", "external")
+# An `external` agent runs itself: it fetches its inbox and works through the agent-scoped API.
+OUTSIDE = ("external",)
 DEEPEST = 40
 
 TOOLS_SHAPE: dict[str, Any] = {
@@ -106,9 +107,14 @@ def check_model(value: str) -> None:
         raise ValidationError(str(error), code="unknown_model") from error
 
 
+def kinds() -> list[str]:
+    """Every kind that an agent can have: those registered here, and those that run elsewhere."""
+    return [*dict.fromkeys(kind.name for kind in registered()), *OUTSIDE]
+
+
 def check_kind(value: str) -> None:
-    if value not in KINDS:
-        valid = ", ".join(KINDS)
+    if value not in kinds():
+        valid = ", ".join(kinds())
         raise ValidationError(f"There is no kind {value!r}; valid: {valid}.", code="unknown_kind")
 
 

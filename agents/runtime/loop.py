@@ -1,6 +1,6 @@
 """The loop of model and tools, as a generator that decides and never does.
 
-`react` yields what has to happen and is sent what came of it. It holds no connection, no thread
+`decide` yields what has to happen and is sent what came of it. It holds no connection, no thread
 and no storage, so that whoever drives it can commit between a reply and its tools, and a run
 resumes by calling it again with the transcript so far.
 """
@@ -82,13 +82,14 @@ class Transcript:
 _REJECTION = "Your answer does not fit the required output."
 
 
-def react(
+def decide(
     spec: RunSpec, transcript: Transcript, tools: Sequence[ToolDescription], spent: Spent
 ) -> Run:
     """Ask the model, run what it asks for, and repeat until it answers without a call.
 
-    Answers expected: `Reply` for `AskModel`, `ToolResult` for `RunTool`, the current `Spent` for
-    `TurnEnded`, None for the rest. It ends after `Finished`, `Unfit` or `LimitReached`.
+    Answers expected: `Reply` for `AskModel` (None where a message has interrupted it),
+    `ToolResult` for `RunTool`, the current `Spent` for `TurnEnded`, None for the rest. It ends
+    after `Finished`, `Unfit` or `LimitReached`.
     """
     while True:
         yield from _run_open_requests(transcript)
@@ -106,6 +107,9 @@ def react(
             return
         transcript.turn += 1
         reply = yield AskModel(_request(spec, transcript, tools))
+        if reply is None:
+            transcript.turn -= 1
+            continue
         assert isinstance(reply, Reply)
         transcript.add(reply.as_message())
         spent = replace(spent, turns=transcript.turn, usage=spent.usage + reply.usage)

@@ -16,6 +16,7 @@ from django.conf import settings
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents.runtime.kinds import registered
 from agents.runtime.limits import Limits
 from executions import prepared
 from executions.errors import Superseded
@@ -26,13 +27,14 @@ WITH claimed AS (
   UPDATE executions_execution SET
     status = 'running', epoch = epoch + 1, claim_id = %(claim)s, worker = %(worker)s,
     lease_expires_at = clock_timestamp() + %(lease)s,
-    started_at = coalesce(started_at, clock_timestamp()), event_seq = event_seq + 1
+    started_at = coalesce(started_at, statement_timestamp()), event_seq = event_seq + 1
   WHERE id = %(id)s AND status = 'queued' AND epoch = %(epoch)s AND admitted_epoch IS NOT NULL
+    AND (kind, kind_version) IN (SELECT * FROM unnest(%(kinds)s::text[], %(versions)s::text[]))
   RETURNING *
 ), event AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
   SELECT %(event)s, id, event_seq,
-         CASE WHEN turn = 0 AND recoveries = 0 THEN 'execution.started'
+         CASE WHEN started_at = statement_timestamp() THEN 'execution.started'
               ELSE 'execution.resumed' END,
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
@@ -46,10 +48,12 @@ WITH fence AS (
     event_seq = event_seq + %(event_count)s, position = position + %(entry_count)s,
     turn = coalesce(%(turn)s, turn), usage = coalesce(%(usage)s, usage),
     tree = coalesce(%(tree)s, tree), checkpoint = checkpoint + %(checkpoint_count)s,
+    signals_pending = signals_pending - %(consumed_count)s,
+    interrupt_requested_at = CASE WHEN %(consumed_count)s = 0 THEN interrupt_requested_at END,
     lease_expires_at = clock_timestamp() + %(lease)s
   WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = ANY(%(statuses)s)
   RETURNING id, event_seq, position, turn, checkpoint, tree, status,
-            pause_requested_at, max_turns, token_budget, seconds_budget
+            pause_requested_at, max_turns, token_budget, seconds_budget, signals_pending
 ), new_entries AS (
   INSERT INTO executions_entry
     (id, execution_id, position, parent_id, turn, type, role, content, usage, created_at)
@@ -78,11 +82,21 @@ WITH fence AS (
 ), new_checkpoint AS (
   INSERT INTO executions_checkpoint
     (id, execution_id, sequence, position, turn, state, tree, created_at)
-  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, '{}'::jsonb,
+  SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, %(state)s,
          fence.tree, clock_timestamp()
   FROM fence WHERE %(checkpoint_count)s > 0
+), new_steps AS (
+  INSERT INTO executions_step
+    (id, execution_id, key, kind, digest, result, claim_id, created_at, finished_at)
+  SELECT row.id, fence.id, row.key, row.kind, row.digest, row.result, %(claim)s,
+         clock_timestamp(), CASE WHEN row.is_finished THEN clock_timestamp() END
+  FROM fence, jsonb_to_recordset(%(steps)s) AS row
+    (id uuid, key text, kind text, digest text, result jsonb, is_finished bool)
+  ON CONFLICT (execution_id, key) DO UPDATE SET
+    result = excluded.result, claim_id = excluded.claim_id, finished_at = excluded.finished_at
+  WHERE executions_step.finished_at IS NULL
 )
-SELECT event_seq, position, status, pause_requested_at IS NOT NULL, max_turns,
+SELECT event_seq, position, status, pause_requested_at IS NOT NULL, signals_pending, max_turns,
        token_budget, seconds_budget
 FROM fence
 """
@@ -133,6 +147,7 @@ class Boundary:
     position: int
     is_cancelling: bool
     is_pause_requested: bool
+    signals_pending: int
     limits: Limits
 
 
@@ -148,20 +163,33 @@ class Batch:
     usage: Mapping[str, Any] | None = None
     tree: str | None = None
     is_boundary: bool = False
+    # Of the checkpoint that a boundary makes.
+    state: Mapping[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    consumed: int = 0
 
-    def event(self, kind: str, **facts: Any) -> None:
+    def event(self, kind: str, /, **facts: Any) -> None:
         """Add an event of this type."""
         self.events.append(
             {"n": len(self.events) + 1, "id": str(uuid7()), "type": kind, "data": facts}
         )
 
+    def step(
+        self, key: str, kind: str, digest: str, result: Any = None, *, is_finished: bool = True
+    ) -> None:
+        """Remember an effect by its key; one that was begun is finished by the same key."""
+        row = {"key": key, "kind": kind, "digest": digest, "result": result}
+        self.steps.append(row | {"id": str(uuid7()), "is_finished": is_finished})
+
 
 def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
     """Claim a queued, admitted execution at exactly this epoch; None when there is no such one.
 
-    None means that the message was a duplicate, or that the execution has moved on.
+    None means that the message was a duplicate, that the execution has moved on, or that this
+    process has not its kind in that version.
     """
     claim_id = uuid4()
+    kinds = [kind.of_rows for kind in registered()]
     rows = list(
         Execution.objects.raw(
             _CLAIM,
@@ -172,6 +200,8 @@ def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
                 "id": execution_id,
                 "epoch": epoch,
                 "event": uuid7(),
+                "kinds": [name for name, _ in kinds],
+                "versions": [version for _, version in kinds],
             },
         )
     )
@@ -201,18 +231,32 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
         "tree": batch.tree,
         "checkpoint_count": int(batch.is_boundary),
         "checkpoint": uuid7(),
+        "state": Jsonb(dict(batch.state)),
+        "steps": Jsonb(batch.steps),
+        "consumed_count": batch.consumed,
     }
     row = prepared.first(_COMMIT, parameters)
     if row is None:
         raise Superseded
-    event_seq, position, status, is_pause_requested, *limits = row
+    event_seq, position, status, is_pause_requested, signals_pending, *limits = row
     return Boundary(
         event_seq,
         position,
         status == Status.CANCELLING,
         is_pause_requested,
+        signals_pending,
         Limits(*limits),
     )
+
+
+def hold(claim: Claim) -> None:
+    """Hold the execution's row until the transaction ends. Raises `Superseded`.
+
+    For a commit that depends on other rows: they are looked at after this and before it.
+    """
+    rows = Execution.objects.filter(pk=claim.id, status=Status.RUNNING, **claim.guard)
+    if not rows.select_for_update(no_key=True).values_list("pk").first():
+        raise Superseded
 
 
 def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[str, Any]) -> int:

@@ -6,9 +6,15 @@ import threading
 import time
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
-from executions.engine.claim import Claim
+
+class Held(Protocol):
+    """A claim of an execution or a job, whose lease this process keeps."""
+
+    @property
+    def claim_id(self) -> UUID: ...
 
 
 class Reason(StrEnum):
@@ -34,7 +40,7 @@ class Control:
     knows is never later than the database's. It goes on while the process is stopped (SIGSTOP).
     """
 
-    def __init__(self, claim: Claim, lease_seconds: float, *, taken_at: float) -> None:
+    def __init__(self, claim: Held, lease_seconds: float, *, taken_at: float) -> None:
         self.claim = claim
         self.stop = threading.Event()
         self.is_cancelling = False
@@ -44,6 +50,7 @@ class Control:
         self._lease = lease_seconds
         self._ends_at = taken_at + lease_seconds
         self._reason: Reason | None = None
+        self._is_steered = False
         self._call: Future[Any] | None = None
         self._lock = threading.Lock()
 
@@ -64,10 +71,23 @@ class Control:
         if call is not None:
             call.cancel()
 
+    def steer(self) -> None:
+        """End the model call that is under way, if there is one: somebody has said something."""
+        with self._lock:
+            call, self._is_steered = self._call, self._call is not None
+        if call is not None:
+            call.cancel()
+
+    def was_steered(self) -> bool:
+        """Whether that is why the last call was ended; asked once."""
+        with self._lock:
+            was, self._is_steered = self._is_steered, False
+        return was
+
     def attach(self, call: Future[Any]) -> None:
         """Make this model call the one that an interruption cancels."""
         with self._lock:
-            self._call = call
+            self._call, self._is_steered = call, False
             interrupted = self._reason is not None
         if interrupted:
             call.cancel()

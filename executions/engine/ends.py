@@ -6,10 +6,9 @@ it. After the transaction the permit is given back and the next execution dispat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -21,27 +20,64 @@ from agents.models import LiveWork
 from agents.runtime.limits import Spent, reached
 from executions import states, stream
 from executions.engine import claim as claims
-from executions.engine import permits
+from executions.engine import conditions, permits
 from executions.engine.claim import Batch, Claim
+from executions.engine.conditions import Wait
 from executions.engine.dispatch import dispatch_next_on_commit
 from executions.errors import Superseded
-from executions.models import TERMINAL, Condition, Execution, PauseReason, Status
-from executions.states import ClockTimestamp
+from executions.models import TERMINAL, Execution, PauseReason, Signal, Status
+
+Follow = Callable[[Execution], None]
 
 _ON = (Status.QUEUED, Status.WAITING)
+_followers: list[Follow] = []
 
 
-def complete(claim: Claim, batch: Batch, *, output: Any, diff: Mapping[str, Any] | None) -> None:
-    """End well, with the output and the diff of the files that were changed."""
-    _leave(
-        claim,
-        Status.COMPLETED,
-        batch,
-        event="execution.completed",
-        facts={"changed_files": len(diff["files"]) if diff else 0},
-        output=output,
-        diff=diff,
-    )
+def after_an_end(follow: Follow) -> Follow:
+    """Have the function called with each execution that has ended, after the commit.
+
+    A process may die before it is: what it does is also a chore of the sweep. For what ends other
+    executions in turn, and so stands above this module.
+    """
+    _followers.append(follow)
+    return follow
+
+
+class Spoken(Exception):
+    """Somebody has said something to the run meanwhile: nothing was written."""
+
+
+def complete(
+    claim: Claim,
+    batch: Batch,
+    *,
+    output: Any,
+    diff: Mapping[str, Any] | None,
+    hears_messages: bool = False,
+) -> None:
+    """End well, with the output and the diff of the files that were changed.
+
+    Raises `Spoken` where it `hears_messages` and there is one: the commit holds the row, as who
+    sends one does, so none is left behind by an end.
+    """
+    with transaction.atomic():
+        asked = claims.commit(claim, batch)
+        if hears_messages and asked.signals_pending and _is_spoken_to(claim):
+            raise Spoken
+        _leave(
+            claim,
+            Status.COMPLETED,
+            None,
+            event="execution.completed",
+            facts={"changed_files": len(diff["files"]) if diff else 0},
+            output=output,
+            diff=diff,
+        )
+
+
+def _is_spoken_to(claim: Claim) -> bool:
+    said = Signal.objects.filter(execution=claim.id, consumed_at=None, name="message")
+    return said.exists()
 
 
 def fail(claim: Claim, batch: Batch, *, code: str, message: str, **details: Any) -> None:
@@ -87,25 +123,47 @@ def stop_at_limit(claim: Claim, batch: Batch, spent: Spent) -> None:
             give_up(claim, Batch())
 
 
-def sleep(claim: Claim, batch: Batch, *, seconds: float, reason: str) -> None:
-    """Wait for a timer without a worker or a permit."""
+def suspend(claim: Claim, batch: Batch, wait: Wait) -> bool:
+    """Wait without a worker or a permit; False where the wait is over already.
+
+    The batch is written in either case. The look comes after the row is held, and whatever ends
+    the wait holds the row too: what came before is seen, and what comes later finds the wait.
+    """
     with transaction.atomic():
+        claims.commit(claim, batch)
         number = claim.execution.wait_number + 1
+        conditions.put(claim.execution, number, wait)
+        conditions.mark(claim.id)
+        if conditions.is_over(claim.id, wait.mode):
+            conditions.drop(claim.id)
+            return False
         _leave(
             claim,
             Status.WAITING,
-            batch,
+            Batch(),
             event="execution.waiting",
-            facts={"reason": reason, "seconds": seconds},
+            facts=_told_of(wait),
             wait_number=number,
+            wait_mode=wait.mode,
         )
-        Condition.objects.create(
-            execution_id=claim.id,
-            wait_number=number,
-            kind=Condition.Kind.TIMER,
-            reason=reason,
-            due_at=ClockTimestamp() + timedelta(seconds=seconds),
-        )
+    return True
+
+
+def _told_of(wait: Wait) -> dict[str, Any]:
+    """What the event says of a wait."""
+    kinds = sorted({str(wanted.kind) for wanted in wait.wanted})
+    facts: dict[str, Any] = {"reason": wait.reason or (kinds[0] if kinds else "timer")}
+    if wait.wanted:
+        facts |= {"for": kinds, "count": len(wait.wanted), "mode": str(wait.mode)}
+    if wait.seconds is not None:
+        facts["seconds"] = wait.seconds
+    return facts
+
+
+def sleep(claim: Claim, batch: Batch, *, seconds: float, reason: str) -> None:
+    """Wait for a timer without a worker or a permit."""
+    if not suspend(claim, batch, Wait(seconds=seconds, reason=reason)):
+        give_up(claim, Batch())
 
 
 def give_up(claim: Claim, batch: Batch) -> None:
@@ -158,8 +216,10 @@ def announce(
     if execution.status in TERMINAL:
         LiveWork.objects.filter(execution_id=execution.id).delete()
         if execution.wait_number:
-            Condition.objects.filter(execution=execution).delete()
+            conditions.drop(execution.id)
         record(execution, event, by=by)
+        for follow in _followers:
+            transaction.on_commit(partial(follow, execution), robust=True)
     stream.publish_on_commit(execution)
     if member:
         transaction.on_commit(partial(permits.give_back, execution, member), robust=True)

@@ -26,24 +26,34 @@ from uuid_utils.compat import uuid7
 
 from agents.redis import client
 from executions import connections as own_connections
-from executions.engine.claim import Claim
-from executions.engine.control import Control, Reason
+from executions.engine.control import Control, Held, Reason
 from executions.stream import CONTROL
 
 logger = logging.getLogger(__name__)
 
-# Rows that are locked at this moment are being committed by their own run, which renews them too.
+# Rows that are locked at this moment are being written to by somebody who will not take long; they
+# are looked at again soon.
 _RENEW = """
-WITH mine AS (
+WITH my_runs AS (
   SELECT id FROM executions_execution
   WHERE claim_id = ANY(%(claims)s) AND status IN ('running', 'cancelling')
   FOR NO KEY UPDATE SKIP LOCKED
+), my_jobs AS (
+  SELECT id FROM executions_job
+  WHERE claim_id = ANY(%(claims)s) AND status = 'running'
+  FOR NO KEY UPDATE SKIP LOCKED
+), jobs AS (
+  UPDATE executions_job AS j SET lease_expires_at = clock_timestamp() + %(lease)s
+  FROM my_jobs WHERE j.id = my_jobs.id
+  RETURNING j.claim_id, j.cancel_requested_at IS NOT NULL, false, false, false, false
+), runs AS (
+  UPDATE executions_execution AS e SET lease_expires_at = clock_timestamp() + %(lease)s
+  FROM my_runs WHERE e.id = my_runs.id
+  RETURNING e.claim_id, e.status = 'cancelling', e.cancel_is_hard,
+    e.pause_requested_at IS NOT NULL, e.interrupt_requested_at IS NOT NULL,
+    coalesce((SELECT is_paused FROM agents_agent a WHERE a.id = e.agent_id), false)
 )
-UPDATE executions_execution AS e SET lease_expires_at = clock_timestamp() + %(lease)s
-FROM mine WHERE e.id = mine.id
-RETURNING e.claim_id, e.status = 'cancelling', e.cancel_is_hard,
-  e.pause_requested_at IS NOT NULL,
-  coalesce((SELECT is_paused FROM agents_agent a WHERE a.id = e.agent_id), false)
+SELECT * FROM runs UNION ALL SELECT * FROM jobs
 """
 
 _SIGN = """
@@ -92,7 +102,7 @@ class Keeper:
         self._connected().execute("DELETE FROM executions_worker WHERE id = %s", [self.id])
 
     @contextmanager
-    def watch(self, claim: Claim, *, taken_at: float) -> Iterator[Control]:
+    def watch(self, claim: Held, *, taken_at: float) -> Iterator[Control]:
         """Renew the lease of this claim for as long as the block runs."""
         control = Control(claim, settings.EXECUTION_LEASE.total_seconds(), taken_at=taken_at)
         with self._lock:
@@ -124,11 +134,12 @@ class Keeper:
 
     def _keep(self) -> None:
         third = settings.EXECUTION_LEASE.total_seconds() / 3
+        pause = third
         while not self._ended.is_set():
-            self._look.wait(third)
+            self._look.wait(pause)
             self._look.clear()
             try:
-                self._renew()
+                pause = third if self._renew() else third / 10
                 self._give_sign()
             except psycopg.Error as error:
                 logger.warning("The leases could not be renewed: %s", error)
@@ -137,22 +148,25 @@ class Keeper:
                 if not control.is_lease_held:
                     control.interrupt(Reason.LOST)
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew what this process holds; whether that was all of it."""
         controls = {control.claim.claim_id: control for control in self._controls()}
         if not controls:
-            return
+            return True
         sent_at = time.monotonic()
-        rows = self._connected().execute(
-            _RENEW, {"claims": list(controls), "lease": settings.EXECUTION_LEASE}
-        )
-        for claim_id, is_cancelling, is_hard, is_pause_requested, is_agent_paused in rows:
+        held = {"claims": list(controls), "lease": settings.EXECUTION_LEASE}
+        rows = self._connected().execute(_RENEW, held).fetchall()
+        for claim_id, is_cancelling, is_hard, is_pause_requested, is_steered, is_held in rows:
             control = controls[claim_id]
             control.renewed(sent_at)
             control.is_cancelling = is_cancelling
             control.is_pause_requested = is_pause_requested
-            control.is_agent_paused = is_agent_paused
+            control.is_agent_paused = is_held
+            if is_steered:
+                control.steer()
             if is_cancelling and is_hard:
                 control.interrupt(Reason.CANCEL)
+        return len(rows) == len(controls)
 
     def _give_sign(self) -> None:
         self._connected().execute(

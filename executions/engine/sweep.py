@@ -21,9 +21,9 @@ from agents.activity import SYSTEM
 from agents.redis import client
 from agents.rest import idempotency
 from executions import actions, states, worktrees
-from executions.engine import ends, permits
+from executions.engine import children, conditions, ends, job_sweep, permits, waits
 from executions.engine.dispatch import dispatch, send
-from executions.models import Condition, Execution, PauseReason, Status, Worker
+from executions.models import LIVE, Condition, Execution, PauseReason, Status, Worker
 from executions.states import ClockTimestamp
 
 logger = logging.getLogger(__name__)
@@ -105,19 +105,45 @@ def _lose(execution: Execution, guard: dict[str, Any]) -> bool:
 def _fire_timers() -> int:
     """Waiting executions whose timer is due go back to the queue, at their place."""
     due = Condition.objects.filter(due_at__lte=ClockTimestamp()).values("execution_id")
-    return _each(Execution.objects.filter(status=Status.WAITING, pk__in=due), _wake)
+    return _each(Execution.objects.filter(status=Status.WAITING, pk__in=due), _fire)
 
 
-def _wake(execution: Execution) -> None:
-    if states.move(
-        execution,
-        Status.QUEUED,
-        frm=[Status.WAITING],
-        event="execution.queued",
-        facts={"reason": "timer"},
-    ):
-        Condition.objects.filter(execution=execution).delete()
-        ends.announce(execution, "", "execution.queued", dispatches=False)
+def _fire(execution: Execution) -> None:
+    conditions.mark(execution.id)
+    waits.wake(execution, reason="timer", dispatches=False)
+
+
+def _tell_untold() -> int:
+    """Waiting executions for which something came about whose process did not live to say so."""
+    found = Execution.objects.filter(status=Status.WAITING, pk__in=conditions.untold(BATCH))
+    return _each(found, _tell)
+
+
+def _tell(execution: Execution) -> None:
+    conditions.mark(execution.id)
+    waits.wake(execution, reason="sweep", dispatches=False)
+
+
+def _tell_parents() -> int:
+    """Children that have ended and whose parents were not told."""
+    ended = Execution.objects.filter(
+        parent__isnull=False, told_parent_at=None, finished_at__isnull=False
+    )
+    found = list(ended.order_by("finished_at").defer("spec", "output", "diff")[:BATCH])
+    for child in found:
+        children.tell_parent(child)
+    return len(found)
+
+
+def _cancel_orphans() -> int:
+    """Children that are live though their parent has failed or was cancelled."""
+    orphans = Execution.objects.filter(parent__status__in=children.BROKEN, status__in=LIVE).exclude(
+        status=Status.CANCELLING
+    )
+    found = list(orphans.only("id")[:BATCH])
+    for child in found:
+        children.cancel_orphan(child)
+    return len(found)
 
 
 def _resume_with_agent() -> int:
@@ -238,11 +264,17 @@ def _forget_workers() -> int:
 _CHORES: tuple[Callable[[], int], ...] = (
     _recover_lost,
     _fire_timers,
+    _tell_parents,
+    _tell_untold,
+    _cancel_orphans,
     _resume_with_agent,
     _end_overdue,
     _reconcile,
     _dispatch_queued,
     _send_again,
+    job_sweep.recover_lost_jobs,
+    job_sweep.cancel_jobs_of_ended,
+    job_sweep.send_due_jobs,
     _forget_workers,
     _tidy_up,
 )

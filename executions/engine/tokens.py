@@ -47,6 +47,10 @@ class Tokens:
             if is_over:
                 return
 
+    def start_anew(self) -> None:
+        """Say that what was published of this reply will not go on."""
+        publish_tokens(self._execution_id, "reset", "", self._turn)
+
     def _gather(self, first: Delta) -> tuple[list[Delta], bool]:
         gathered, deadline = [first], time.monotonic() + COALESCE_SECONDS
         while (left := deadline - time.monotonic()) > 0:
@@ -69,3 +73,24 @@ def _joined(deltas: list[Delta]) -> list[tuple[str, str]]:
         else:
             joined.append((delta.kind, delta.text))
     return joined
+
+
+class Pieces:
+    """What an agent's own code streams, published together in pieces of about 50 ms."""
+
+    def __init__(self, execution_id: UUID) -> None:
+        self._execution_id = execution_id
+        self._text, self._turn = "", 0
+        self._published_at = float("-inf")
+
+    def add(self, text: str, turn: int) -> None:
+        """Add a piece; it is published with those that come within a moment."""
+        self._text, self._turn = self._text + text, turn
+        if time.monotonic() - self._published_at >= COALESCE_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Publish what is left."""
+        if self._text:
+            publish_tokens(self._execution_id, "text", self._text, self._turn)
+            self._text, self._published_at = "", time.monotonic()

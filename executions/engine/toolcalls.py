@@ -44,7 +44,7 @@ class Ledger:
 
     def __init__(self, execution: Execution) -> None:
         self._rows: dict[str, tuple[UUID, str]] = {}
-        if execution.turn:  # Before the first reply there are none.
+        if execution.epoch > 1:  # Before the first claim there are none.
             self._read(execution.id)
 
     def _read(self, execution_id: UUID) -> None:
@@ -61,6 +61,11 @@ class Ledger:
 
     def row_of(self, request: ToolRequest) -> UUID:
         return self._rows[request.call_id][0]
+
+    def open_call(self, call_id: str) -> tuple[str, UUID]:
+        """The name and the row of a call that has no result yet. Raises KeyError."""
+        row = self._rows[call_id][0]
+        return ToolCall.objects.values_list("name", flat=True).get(pk=row), row
 
     def was_left_running(self, request: ToolRequest) -> bool:
         """Whether a claim that is gone had started this call."""

@@ -128,6 +128,8 @@ def test_the_document_names_everything(
             "entries": f"{here}/entries",
             "checkpoints": f"{here}/checkpoints",
             "tool_calls": f"{here}/tool-calls",
+            "jobs": f"{here}/jobs",
+            "signals": f"{here}/signals",
             "children": f"{here}/children",
             "diff": f"{here}/diff",
             "explain": f"{here}/explain",

@@ -1,0 +1,228 @@
+"""One claimed execution and what its worker knows of it: commits, boundaries, and ways to leave.
+
+The kinds of agents are carried on by `engine.context`, which builds on this; `engine.runner`
+begins and ends a run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from functools import cached_property, partial
+from typing import Any
+
+from django.db import transaction
+
+from agents.runtime.facts import Message, Reply, Role, Usage
+from agents.runtime.kinds import Kind
+from agents.runtime.limits import Spent
+from agents.runtime.loop import TURN_WARNING, Transcript
+from agents.runtime.spec import RunSpec
+from executions import limits, signals, states, transcripts
+from executions.engine import claim as claims
+from executions.engine import ends
+from executions.engine.claim import Batch, Boundary, Claim
+from executions.engine.control import Control
+from executions.engine.files import Files
+from executions.models import EntryType, PauseReason
+from executions.stream import publish
+
+# Messages that are taken at one boundary; the next takes more.
+MESSAGES = 100
+
+
+class Left(BaseException):
+    """The run has left its worker; nothing more may be written.
+
+    No Exception, so that agent code which catches whatever goes wrong lets it pass.
+    """
+
+
+class Run:
+    """What is committed is `batch`, which everything that happens is added to."""
+
+    def __init__(self, claim: Claim, control: Control, kind: Kind) -> None:
+        row = claim.execution
+        self.claim, self.control, self.kind = claim, control, kind
+        self._spec = RunSpec.from_json(row.spec)
+        self.limits = limits.limits_of(row)
+        self.usage: dict[str, Any] = row.usage or {}
+        self.turn = row.turn
+        self.files = Files(claim, control, self._spec)
+        self.batch = Batch()
+        self.since = time.monotonic()
+        self.asked: Boundary | None = None
+
+    @property
+    def spec(self) -> RunSpec:
+        return self._spec
+
+    @property
+    def transcript(self) -> Transcript:
+        return self._conversation[0]
+
+    @cached_property
+    def _conversation(self) -> tuple[Transcript, transcripts.Line]:
+        """The conversation, read when it is first needed, and the end of its line."""
+        messages, line = transcripts.load(self.claim.execution)
+        return Transcript(messages, turn=self.turn), line
+
+    def reload(self) -> None:
+        """Read the conversation again when it is next needed."""
+        self.__dict__.pop("_conversation", None)
+
+    # --- commits --------------------------------------------------------------------------------
+
+    def append(
+        self,
+        message: Message,
+        *,
+        type: EntryType | None = None,  # noqa: A002  The entry's own word for it.
+        usage: dict[str, Any] | None = None,
+    ) -> None:
+        """Add an entry to the batch."""
+        n = len(self.batch.entries) + 1
+        line = self._conversation[1]
+        self.batch.entries.append(line.entry(message, n=n, type=type, usage=usage))
+
+    def commit(self, *, while_cancelling: bool = False) -> None:
+        """Write the batch under the claim, and hear what has been asked meanwhile."""
+        sent_at = time.monotonic()
+        self.asked = claims.commit(
+            self.claim,
+            self.spent_batch(),
+            while_cancelling=while_cancelling,
+        )
+        self.control.renewed(sent_at)
+        self.limits = self.asked.limits
+        self.batch = Batch()
+        transaction.on_commit(partial(publish, self.claim.id, self.asked.event_seq), robust=True)
+
+    def spent_batch(self) -> Batch:
+        """The batch, with the usage up to now."""
+        self.spent()
+        self.batch.usage = self.usage
+        return self.batch
+
+    def spent(self) -> Spent:
+        """What the run has used up to now."""
+        now = time.monotonic()
+        self.usage["seconds"] = round(self.usage.get("seconds", 0.0) + now - self.since, 3)
+        self.since = now
+        return limits.spent(self.turn, self.usage, self.limits)
+
+    def count(self, reply: Reply) -> None:
+        """Add a reply to the usage of the execution, in all and by model."""
+        rows: list[dict[str, Any]] = list(self.usage.get("by_model", []))
+        mine = next((row for row in rows if row["model"] == reply.model), None)
+        if mine is None:
+            mine = {"model": reply.model, **asdict(Usage())}
+            rows.append(mine)
+        for row in (self.usage, mine):
+            for name, value in asdict(reply.usage).items():
+                row[name] = row.get(name, 0) + value
+        self.usage["by_model"] = rows
+
+    # --- boundaries -----------------------------------------------------------------------------
+
+    def boundary(self) -> Spent:
+        """Leave when a cancel, a pause or a shutdown asks for it; take what people have said."""
+        self.look()
+        if self.kind.takes_messages and self._signals_pending:
+            self.take_messages()
+        return self.spent()
+
+    @property
+    def _signals_pending(self) -> int:
+        return self.asked.signals_pending if self.asked else self.claim.execution.signals_pending
+
+    def look(self) -> None:
+        """Leave when a cancel, a pause, a shutdown or the deadline asks for it."""
+        self.look_between_calls()
+        if reason := self._why_pause():
+            self.files.leave_clean()
+            ends.pause(self.claim, self.spent_batch(), reason)
+            raise Left
+        if self.control.is_draining:
+            self.files.leave_clean()
+            ends.give_up(self.claim, self.spent_batch())
+            raise Left
+        deadline = self.claim.execution.deadline_at
+        if deadline is not None and deadline < states.clock():
+            self.fail("TIMED_OUT", "Its deadline passed.")
+
+    def look_between_calls(self) -> None:
+        """Leave when a cancel asks for it."""
+        if self.control.is_cancelling or (self.asked and self.asked.is_cancelling):
+            ends.cancelled(self.claim)
+            raise Left
+        self.control.check()
+
+    def _why_pause(self) -> PauseReason | None:
+        """Who wants it to stand still: a person's word holds longer than the agent's pause."""
+        if self.control.is_pause_requested or (self.asked and self.asked.is_pause_requested):
+            return PauseReason.OPERATOR
+        return PauseReason.AGENT if self.control.is_agent_paused else None
+
+    def take_messages(self) -> bool:
+        """Put what people have said into the conversation; whether there was anything."""
+        with transaction.atomic():
+            claims.hold(self.claim)
+            found = list(signals.pending(self.claim.id, signals.MESSAGE)[:MESSAGES])
+            if not found:
+                return False
+            for signal in found:
+                message = Message(Role.USER, _text_of(signal.value))
+                self.append(message, type=EntryType.INJECTION)
+                self.transcript.add(message)
+                self.batch.event("signal.consumed", name=signal.name, number=signal.number)
+            signals.mark_consumed(found, by_key=signals.MESSAGE)
+            self.batch.consumed = len(found)
+            self.commit()
+        return True
+
+    def note(self, text: str, *, reason: str) -> None:
+        """Add a message of Signalbox's own to the model."""
+        self.append(Message(Role.USER, text), type=EntryType.INJECTION)
+        if reason == TURN_WARNING:
+            self.batch.event("agent.turn_warning", turn=self.turn, max_turns=self.limits.turns)
+
+    # --- ways to leave --------------------------------------------------------------------------
+
+    def fail(self, code: str, message: str) -> None:
+        """End badly. It does not return."""
+        ends.fail(self.claim, self.spent_batch(), code=code, message=message)
+        raise Left
+
+    def stop_at_limit(self) -> None:
+        """Pause until a person gives more, or takes the work as it is. It does not return."""
+        self.files.leave_clean()
+        ends.stop_at_limit(self.claim, self.spent_batch(), self.spent())
+        raise Left
+
+    def sleep_for(self, seconds: float, *, reason: str) -> None:
+        """Leave until so much time has passed, without a worker or a permit."""
+        ends.sleep(self.claim, self.spent_batch(), seconds=seconds, reason=reason)
+
+    def complete(self, output: Any) -> bool:
+        """End well; False where something has just been said that wants another turn."""
+        diff = self.files.finish()
+        try:
+            ends.complete(
+                self.claim,
+                self.spent_batch(),
+                output=output,
+                diff=diff,
+                hears_messages=self.kind.takes_messages,
+            )
+        except ends.Spoken:
+            self.take_messages()
+            return False
+        return True
+
+
+def _text_of(value: Any) -> str:
+    """What a message says: a text, or an object with one."""
+    said = value.get("text", value) if isinstance(value, dict) else value
+    return said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
