@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -89,3 +90,15 @@ def assert_as_without_a_death(run: Execution, at: object) -> None:
     told = Counter(Event.objects.filter(execution=run).values_list("type", flat=True))
     assert told["child.spawned"] == told["child.finished"] == 2
     assert told["job.scheduled"] == told["job.completed"] == 2
+
+
+@agent_kind("t.busy")
+def busy(context: AgentContext) -> None:
+    """Spawn children that work until they are cancelled, and wait for them."""
+    wanted = int(context.input.get("children", 0))
+    made = [context.spawn(f"child-{n}", Spawn(values={"children": 0})) for n in range(wanted)]
+    if made:
+        context.join_children("all", made)
+    while not made:
+        context.check_cancelled()
+        time.sleep(0.02)

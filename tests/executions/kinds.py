@@ -10,6 +10,7 @@ from agents.runtime import examples  # noqa: F401  Registers them.
 from executions import starts
 from executions.configuration import Wish
 from executions.models import Event, Execution
+from tests.executions import everything  # noqa: F401  Likewise.
 from tests.executions.carrying import drive
 from tests.starting import an_agent
 
