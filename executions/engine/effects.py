@@ -114,7 +114,7 @@ class Effects(Conversation):
                 return self.held(effect, partial(self._looked, effect, look, late))
             except NotYet:
                 effect = self._begun(effect, timeout)
-            wait = Wait(wanted(), mode, self._left_of(effect), reason=effect.kind)
+            wait = Wait(wanted(), mode, self._left_of(effect), reason=effect.key)
             self.files.leave_clean()
             if ends.suspend(self.claim, self.spent_batch(), wait):
                 raise Waiting
