@@ -34,7 +34,8 @@ WITH claimed AS (
 ), event AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
   SELECT %(event)s, id, event_seq,
-         CASE WHEN turn = 0 AND recoveries = 0 THEN 'execution.started'
+         -- Of its first claim, which sets the time; agent code need not count turns.
+         CASE WHEN started_at >= statement_timestamp() THEN 'execution.started'
               ELSE 'execution.resumed' END,
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
