@@ -205,7 +205,12 @@ class AgentSerializer(KnownModelFieldsOnly):
     """An agent's configuration; its soul is read at `/agents/{id}/soul`."""
 
     slug = slug_field()
-    kind = serializers.ChoiceField(choices=configuration.KINDS, required=False)
+    kind = serializers.CharField(
+        required=False,
+        max_length=80,
+        validators=[configuration.check_kind],
+        help_text="`remote`, or `remote:` and a name, is what workers outside poll for.",
+    )
     model = serializers.CharField(
         required=False, allow_blank=True, max_length=200, validators=[configuration.check_model]
     )

@@ -195,6 +195,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatus": "executions.models.Status",
+        "EntryType": "executions.models.EntryType",
         "TaskStatus": "boards.models.TaskStatus",
         "Role": "agents.models.Role",
         "SeatRole": "boards.models.SeatRole",
@@ -203,7 +204,6 @@ SPECTACULAR_SETTINGS = {
         "OnboardingStatus": "boards.models.OnboardingStatus",
         "Presence": "agents.presence.Presence",
         "MessageKind": "agents.models.MessageKind",
-        "AgentKind": ["react", "external"],
         "LeadWordKind": ["question", "handoff"],
     },
 }

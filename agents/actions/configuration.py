@@ -12,12 +12,14 @@ from referencing.jsonschema import DRAFT202012
 from rest_framework.exceptions import ValidationError as InvalidFields
 
 from agents.actions.refusals import UnknownTool
+from agents.remote import REMOTE, is_remote
 from agents.runtime.llm import UnknownModel, check_model_name
 from agents.runtime.tools.catalogue import check_names
 from agents.runtime.tools.registry import UnknownTools
 
-# `external` runs itself: it fetches its inbox and works through the agent-scoped API.
-KINDS = ("react", "external")
+# `external` runs itself: it fetches its inbox and works through the agent-scoped API. What is
+# `remote` is carried on by workers that poll for it; `remote:` and a name tells theirs apart.
+KINDS = ("react", "external", REMOTE)
 DEEPEST = 40
 
 TOOLS_SHAPE: dict[str, Any] = {
@@ -107,8 +109,8 @@ def check_model(value: str) -> None:
 
 
 def check_kind(value: str) -> None:
-    if value not in KINDS:
-        valid = ", ".join(KINDS)
+    if value not in KINDS and not is_remote(value):
+        valid = ", ".join([*KINDS, f"{REMOTE}:<name>"])
         raise ValidationError(f"There is no kind {value!r}; valid: {valid}.", code="unknown_kind")
 
 

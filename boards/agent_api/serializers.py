@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agents.actions.configuration import check_kind
 from agents.models import Agent, Message, MessageKind
 from agents.presence import Presence
 from agents.serializers import ActorField, KnownFieldsOnly, PresenceField
@@ -156,7 +157,9 @@ class NewWorkerSerializer(KnownFieldsOnly):
     name = serializers.CharField(max_length=200)
     description = words(required=False, allow_blank=True)
     soul = words(required=False, allow_blank=True)
-    kind = serializers.ChoiceField(choices=("react", "external"), required=False)
+    kind = serializers.CharField(
+        required=False, max_length=80, validators=[check_kind], help_text="Left out: `react`."
+    )
     model = serializers.CharField(required=False, allow_blank=True, max_length=200)
     tools = serializers.ListField(
         child=serializers.CharField(max_length=80), required=False, allow_null=True, max_length=200
