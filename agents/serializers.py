@@ -209,7 +209,7 @@ class AgentSerializer(KnownModelFieldsOnly):
         required=False,
         max_length=80,
         validators=[configuration.check_kind],
-        help_text="`remote`, or `remote:` and a name, is what workers outside poll for.",
+        help_text="One of `/agent-kinds`, `external`, `remote`, or `remote:` and a name.",
     )
     model = serializers.CharField(
         required=False, allow_blank=True, max_length=200, validators=[configuration.check_model]
@@ -343,3 +343,19 @@ class TenantAgentField(serializers.PrimaryKeyRelatedField[Agent]):
     def get_queryset(self) -> "models.QuerySet[Agent]":
         caller = getattr(self.context.get("request"), "auth", None)
         return Agent.objects.filter(organization=getattr(caller, "organization", None))
+
+
+class KindSerializer(serializers.Serializer[Any]):
+    """A kind of agent that this installation can carry on, as its code declares it."""
+
+    name = serializers.CharField()
+    version = serializers.CharField(help_text="Empty for the kind that is built in.")
+    description = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    timeout = serializers.FloatField(allow_null=True, help_text="Seconds.")
+    cancellable = serializers.BooleanField()
+    takes_messages = serializers.BooleanField(
+        help_text="Whether it takes a turn for what people say to it while it runs."
+    )
+    input_schema = serializers.JSONField(allow_null=True, help_text="JSON Schema of `with`.")
+    output_schema = serializers.JSONField(allow_null=True, help_text="JSON Schema of the output.")

@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from agents.views.activity import ActivityViewSet
 from agents.views.agents import AgentViewSet
 from agents.views.gateways import GatewayViewSet
+from agents.views.kinds import KindsView
 from agents.views.organizations import KeyViewSet, MemberViewSet, OrganizationViewSet
 from agents.views.streams import stream_of_agent, stream_of_organization
 
@@ -20,6 +21,7 @@ router.register("gateways", GatewayViewSet, basename="gateway")
 router.register("activity", ActivityViewSet, basename="activity")
 
 urlpatterns = [
+    path("agent-kinds", KindsView.as_view()),
     path("stream", stream_of_organization),
     path("agents/<str:agent_id>/stream", stream_of_agent),
     *router.urls,

@@ -196,6 +196,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatus": "executions.models.Status",
         "EntryType": "executions.models.EntryType",
+        "JobStatus": "executions.models.JobStatus",
         "TaskStatus": "boards.models.TaskStatus",
         "Role": "agents.models.Role",
         "SeatRole": "boards.models.SeatRole",

@@ -1,40 +1,26 @@
 """Every write that is asked of executions from outside, from start to finish.
 
-Each is one transaction with its event and its line of activity; a worker's own writes go through
-`engine.ends`.
+Each is one transaction with its event and its line of activity; what makes an execution is in
+`starts` and `again`, and a worker's own writes go through `engine.ends`.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
-from agents.errors import AgentAlreadyRunning, AgentNotFound
-from agents.live import hold
-from agents.models import Agent, LiveWork, Organization
-from agents.runtime.facts import Message, Role
+from agents.runtime.facts import Role
 from agents.runtime.limits import reached
-from agents.runtime.spec import RunSpec
-from boards.models import Board, Task
-from executions import configuration, states, stream
-from executions.configuration import Wish
+from executions import lines, states, stream
+from executions.again import fork, retry
 from executions.engine import conditions, ends
 from executions.engine.dispatch import dispatch_on_commit
-from executions.errors import (
-    AgentPaused,
-    BoardPaused,
-    ExecutionState,
-    LimitExceeded,
-    QueueFull,
-    TaskBusy,
-    WorkGone,
-)
+from executions.errors import ExecutionState
 from executions.limits import spent_of
 from executions.models import (
     AT_A_LIMIT,
@@ -47,161 +33,20 @@ from executions.models import (
     PauseReason,
     Status,
 )
+from executions.starts import start, start_inline
 from executions.states import MOVES
-from executions.transcripts import Line
 
-
-def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
-    """Accept a run of an agent: the row, its first entry, its first event, its line of activity.
-
-    Dispatch follows after the commit. Raises the refusals of `configuration`, `QueueFull`,
-    `TaskBusy`, `AgentPaused` and `AgentRunsItself`; nothing is written then.
-    """
-    try:
-        with transaction.atomic():
-            held = _hold(agent, wish)
-            configuration.check_runs_here(held)
-            prompt = configuration.prompt_of(held, wish)
-            execution = _new(held, wish, configuration.spec_of(held, wish))
-            _note_live_work(execution)
-            _first_entry(execution, prompt)
-            Event.objects.create(execution=execution, seq=1, type="execution.queued", data={})
-            ends.record(execution, "execution.queued", by=by)
-            dispatch_on_commit(execution.organization_id)
-            stream.publish_on_commit(execution)
-    except IntegrityError as error:
-        raise _busy(wish.task, error) from error
-    return execution
-
-
-def _hold(agent: Agent, wish: Wish) -> Agent:
-    """Lock what the run stands on, in the order of locks, so that nobody changes it meanwhile.
-
-    Raises `AgentNotFound`, `WorkGone`, and `QueueFull` where the board has no room.
-    """
-    try:
-        board = wish.board and Board.objects.select_for_update(no_key=True).get(pk=wish.board.pk)
-        if board is not None:
-            _keep_room(board)
-        if wish.task is not None:
-            hold(wish.task)
-        held = hold(agent) if wish.may_queue else _with_free_slot(agent, board)
-    except Agent.DoesNotExist as error:
-        raise AgentNotFound from error
-    except (Board.DoesNotExist, Task.DoesNotExist) as error:
-        raise WorkGone from error
-    return held
-
-
-def _with_free_slot(agent: Agent, board: Board | None) -> Agent:
-    """The agent, locked so that starts come one by one, where a run of it need not queue.
-
-    Raises `AgentPaused`, `AgentAlreadyRunning` (at its own limit) and `LimitExceeded` (at the
-    limit of its board or organization).
-    """
-    held = (
-        Agent.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("organization")
-        .get(pk=agent.pk)
-    )
-    if held.is_paused:
-        raise AgentPaused
-    if board is not None and board.is_paused:
-        raise BoardPaused
-    live = Execution.objects.filter(status__in=[Status.QUEUED, Status.RUNNING, Status.CANCELLING])
-    mine = live.filter(agent=held)
-    if _is_full(mine, held.max_concurrency):
-        at_work = mine.values_list("pk", "task_id").first() or (None, None)
-        raise AgentAlreadyRunning(
-            current_execution_id=str(at_work[0]), current_task_id=at_work[1] and str(at_work[1])
-        )
-    if board is not None and _is_full(live.filter(board=board), board.max_concurrent):
-        raise LimitExceeded(scope="board", limit=board.max_concurrent)
-    organization = _locked_organization(held)
-    if _is_full(live.filter(organization=organization), organization.max_concurrent):
-        raise LimitExceeded(scope="organization", limit=organization.max_concurrent)
-    return held
-
-
-def _locked_organization(agent: Agent) -> Organization:
-    """The agent's organization, locked where it has a limit: its other agents start too."""
-    organization = agent.organization
-    if organization.max_concurrent is None:
-        return organization
-    return Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-
-
-def _is_full(live: QuerySet[Execution], limit: int | None) -> bool:
-    return limit is not None and live.count() >= limit
-
-
-def _keep_room(board: Board) -> None:
-    """Under the board's lock: refuse when the queue behind the free slots is full."""
-    live = Execution.objects.filter(board=board)
-    queued = live.filter(status=Status.QUEUED, admitted_epoch=None).count()
-    room = board.max_queue
-    if board.max_concurrent is None:
-        return
-    admitted = live.filter(admitted_epoch__isnull=False).count()
-    room += max(0, board.max_concurrent - admitted)
-    if queued >= room:
-        raise QueueFull(queue_size=queued, max_size=board.max_queue)
-
-
-def _new(agent: Agent, wish: Wish, spec: RunSpec) -> Execution:
-    now = timezone.now()
-    return Execution.objects.create(
-        organization_id=agent.organization_id,
-        agent=agent,
-        agent_name=agent.name,
-        board=wish.board,
-        task=wish.task,
-        kind=agent.kind,
-        spec=spec.as_json(),
-        input=wish.as_input(),
-        worker_queue=wish.board.worker_queue if wish.board else "executions",
-        priority=wish.priority,
-        max_turns=spec.max_turns,
-        token_budget=spec.token_budget or None,
-        seconds_budget=spec.seconds_budget or None,
-        event_seq=1,
-        position=1,
-        queued_at=now,
-        rank=states.rank(now, wish.priority),
-        deadline_at=states.clock() + timedelta(seconds=wish.deadline_seconds)
-        if wish.deadline_seconds
-        else None,
-    )
-
-
-def _note_live_work(execution: Execution) -> None:
-    LiveWork.objects.create(
-        execution_id=execution.id,
-        agent_id=execution.agent_id,
-        board_id=execution.board_id,
-        task_id=execution.task_id,
-    )
-
-
-def _busy(task: Task | None, error: IntegrityError) -> Exception:
-    """The refusal of a task that has live work; any other broken constraint stays what it is."""
-    other = LiveWork.objects.filter(task_id=task.pk).first() if task else None
-    if task is None or other is None:
-        return error
-    return TaskBusy(current_task_id=str(task.pk), current_execution_id=str(other.execution_id))
-
-
-def _first_entry(execution: Execution, prompt: str) -> None:
-    row = Line(None).entry(Message(Role.USER, prompt), n=1)
-    Entry.objects.create(
-        id=row["id"],
-        execution=execution,
-        position=1,
-        turn=0,
-        type=row["type"],
-        role=row["role"],
-        content=row["content"],
-    )
+__all__ = [
+    "cancel",
+    "extend",
+    "finish",
+    "fork",
+    "pause",
+    "resume",
+    "retry",
+    "start",
+    "start_inline",
+]
 
 
 def cancel(
@@ -365,7 +210,7 @@ def finish(execution: Execution, *, by: Actor) -> Execution:
 
 
 def _last_text(execution: Execution) -> str:
-    said = Entry.objects.filter(execution=execution, role=Role.ASSISTANT).exclude(content__text="")
+    said = lines.entries(execution).filter(role=Role.ASSISTANT).exclude(content__text="")
     content = said.order_by("-position").values_list("content", flat=True).first()
     return str(content["text"]) if content else ""
 
@@ -382,12 +227,11 @@ def _shift_deadline(execution: Execution) -> None:
 
 def _inject(execution: Execution, text: str) -> None:
     """Append a message of a person to the line; the caller holds the row's lock."""
-    leaf = Entry.objects.filter(execution=execution).order_by("-position").first()
     Entry.objects.create(
         id=uuid7(),
         execution=execution,
         position=execution.position + 1,
-        parent_id=leaf.id if leaf else None,
+        parent_id=lines.leaf(execution),
         turn=execution.turn,
         type=EntryType.INJECTION,
         role=Role.USER,

@@ -16,12 +16,16 @@ from django.utils.safestring import SafeString
 
 from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
 from executions import actions
+from executions.engine import job_cancel
 from executions.models import (
     Checkpoint,
     Condition,
     Entry,
     Event,
     Execution,
+    Job,
+    Signal,
+    Step,
     ToolCall,
     Worker,
     Worktree,
@@ -107,7 +111,7 @@ class ConditionRows(ReadOnlyRows):
     """What an execution waits for."""
 
     model = Condition
-    fields = ("kind", "reason", "due_at")
+    fields = ("kind", "name", "target_id", "reason", "due_at", "met_at")
     readonly_fields = fields
 
 
@@ -187,6 +191,7 @@ class ExecutionPage(ReadOnlyPage):
             (Entry, "entries"),
             (Event, "events"),
             (ToolCall, "tool calls"),
+            (Job, "jobs"),
             (Checkpoint, "checkpoints"),
         )
         links = [(_list_of(model, execution), name) for model, name in kinds]
@@ -241,6 +246,39 @@ class ToolCallPage(OfExecution):
         return rows if is_one else rows.defer("output", "arguments")
 
 
+@admin.register(Job)
+class JobPage(OfExecution):
+    """Work in the background of executions; what changes a job is an action."""
+
+    list_display = (
+        "id",
+        "execution_id",
+        "kind",
+        "key",
+        "status",
+        "attempt",
+        "failure_code",
+        "due_at",
+        "finished_at",
+    )
+    list_filter = ("status",)
+    ordering = ("-id",)
+    actions = ("cancel",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        rows: QuerySet[Job] = super().get_queryset(request)
+        is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
+        return rows if is_one else rows.defer("input", "output")
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Who may change jobs may cancel them; nobody edits their rows."""
+        return bool(request.user.has_perm("executions.change_job"))
+
+    @admin.action(description="Cancel", permissions=["control"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        self.for_each(request, rows, job_cancel.cancel, "Jobs cancelled")
+
+
 @admin.register(Checkpoint)
 class CheckpointPage(OfExecution):
     """Numbered snapshots."""
@@ -253,8 +291,24 @@ class CheckpointPage(OfExecution):
 class ConditionPage(OfExecution):
     """What executions wait for."""
 
-    list_display = ("id", "execution_id", "kind", "reason", "due_at")
+    list_display = ("id", "execution_id", "kind", "name", "target_id", "reason", "due_at", "met_at")
     ordering = ("due_at",)
+
+
+@admin.register(Signal)
+class SignalPage(OfExecution):
+    """What was sent to executions, and what they consumed."""
+
+    list_display = ("number", "execution_id", "name", "sender_name", "created_at", "consumed_at")
+    ordering = ("-id",)
+
+
+@admin.register(Step)
+class StepPage(OfExecution):
+    """What agent code has done, by the keys of its author."""
+
+    list_display = ("key", "execution_id", "kind", "created_at", "finished_at")
+    ordering = ("-id",)
 
 
 @admin.register(Worktree)

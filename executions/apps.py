@@ -5,6 +5,8 @@ from django.conf import settings
 
 from agents.runtime import modules
 
+_FOLLOW_ENDS = ("executions.engine.children", "executions.engine.jobs")
+
 
 class ExecutionsConfig(AppConfig):
     name = "executions"
@@ -15,6 +17,7 @@ class ExecutionsConfig(AppConfig):
         "execution.completed",
         "execution.extended",
         "execution.failed",
+        "execution.forked",
         "execution.pause_requested",
         "execution.paused",
         "execution.queued",
@@ -27,4 +30,6 @@ class ExecutionsConfig(AppConfig):
     )
 
     def ready(self) -> None:
-        modules.load(["agents.runtime.react", *settings.SIGNALBOX_MODULES])
+        # What is registered by being imported: the built-in kind, and what follows an end.
+        modules.load(["agents.runtime.react", *_FOLLOW_ENDS])
+        modules.load(settings.SIGNALBOX_MODULES)

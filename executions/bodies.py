@@ -7,7 +7,8 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from agents.serializers import KnownFieldsOnly
+from agents.actions import configuration
+from agents.serializers import KnownFieldsOnly, ModelSettingsField, ToolsField, limit_field
 from executions.fields import Flag, Number, Text, Whole
 
 DEFAULT_TIMEOUT = 60.0
@@ -64,6 +65,118 @@ class AsyncStartSerializer(StartSerializer):
     timeout = serializers.JSONField(  # type: ignore[assignment]  # Wider on purpose.
         required=False, help_text="Ignored."
     )
+
+
+# What an execution without an agent says of itself, where another has it from its agent.
+CONFIGURATION = (
+    "name",
+    "kind",
+    "model",
+    "model_settings",
+    "soul",
+    "tools",
+    "max_turns",
+    "token_budget",
+    "seconds_budget",
+)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "of an agent",
+            value={"agent": "mender", "prompt": "Why does the test fail?", "priority": 2},
+            request_only=True,
+        ),
+        OpenApiExample(
+            "inline",
+            value={
+                "kind": "react",
+                "model": "scripted:echo",
+                "soul": "You answer in one sentence.",
+                "tools": ["Read", "Grep"],
+                "max_turns": 5,
+                "input": "What does greeting.py do?",
+            },
+            request_only=True,
+        ),
+    ]
+)
+class ExecutionOrderSerializer(StartSerializer):
+    """An execution of `agent`; or, without one, configured here as an agent would be.
+
+    `input` is a text, which is the prompt, or an object, which is `with`.
+    """
+
+    timeout = None  # type: ignore[assignment]  # So REST framework takes an inherited one away.
+    agent = Text(
+        required=False, allow_null=True, max_length=200, help_text="An agent's id or slug."
+    )
+    input = serializers.JSONField(required=False, help_text="A text or an object.")
+    name = Text(required=False, allow_blank=True, max_length=200)
+    kind = Text(required=False, max_length=80, validators=[configuration.check_kind])
+    model = Text(
+        required=False,
+        allow_blank=True,
+        max_length=200,
+        validators=[configuration.check_model],
+        help_text="Left out: the board's, else the server's.",
+    )
+    model_settings = ModelSettingsField(
+        required=False, validators=[configuration.check_model_settings]
+    )
+    soul = Text(required=False, allow_blank=True)
+    tools = ToolsField(required=False, allow_null=True, validators=[configuration.check_tools])
+    max_turns = Whole(required=False, allow_null=True, min_value=1, max_value=500)
+    token_budget = limit_field()
+    seconds_budget = limit_field()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        problems: dict[str, Any] = {}
+        if attrs.get("agent") is not None:
+            problems |= {name: [_NOT_WITH_AGENT] for name in CONFIGURATION if name in attrs}
+        if "input" in attrs:
+            given = attrs.pop("input")
+            name = _meant_by(given)
+            if not name:
+                problems["input"] = ["It is a text or an object."]
+            elif attrs.get(name):
+                problems["input"] = [f"It says the same as `{name}`; give one of them."]
+            else:
+                attrs[name] = given
+        if problems:
+            raise serializers.ValidationError(problems)
+        return attrs
+
+
+_NOT_WITH_AGENT = serializers.ErrorDetail(
+    "It is the agent's; leave out one of them.", code="not_with_agent"
+)
+
+
+def _meant_by(given: Any) -> str:
+    """Which field `input` stands for; empty where it is neither a text nor an object."""
+    if isinstance(given, str):
+        return "prompt"
+    return "with" if isinstance(given, dict) else ""
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "from the second checkpoint",
+            value={"checkpoint": 2, "input": "Try it without the cache."},
+            request_only=True,
+        )
+    ]
+)
+class ForkSerializer(Request):
+    """From which checkpoint a fork goes on, and what it is told first."""
+
+    checkpoint = Whole(
+        min_value=1, max_value=2**31 - 1, help_text="The `sequence` of a checkpoint."
+    )
+    input = Text(required=False, allow_blank=True, default="", max_length=100_000)
 
 
 class CancelSerializer(Request):

@@ -12,10 +12,13 @@ from rest_framework.exceptions import ValidationError
 
 from agents.models import Agent
 from agents.presence import RUNS_ITSELF
+from agents.remote import is_remote
+from agents.runtime import kinds
+from agents.runtime.kinds import Kind
 from agents.runtime.prompts import MissingValues, render
 from agents.runtime.spec import DEFAULT_MAX_TURNS, DEFAULT_TOOLS, ModelSettings, RunSpec
 from boards.models import Board, Task
-from executions.errors import ActionUnknown, AgentRunsItself, NothingToDo
+from executions.errors import ActionUnknown, AgentRunsItself, KindUnknown, NothingToDo
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,34 @@ def check_runs_here(agent: Agent) -> None:
         raise AgentRunsItself
 
 
+def kind_of(agent: Agent) -> Kind:
+    """The newest version of the agent's kind, which new executions are of. Raises `KindUnknown`."""
+    if is_remote(agent.kind):
+        return Kind(agent.kind, "", _elsewhere)
+    kind = kinds.newest(agent.kind)
+    if kind is None:
+        known = sorted({kind.name for kind in kinds.registered()})
+        raise KindUnknown(f"No kind is registered as {agent.kind!r}.", allowed=known)
+    return kind
+
+
+def _elsewhere(context: Any) -> Any:
+    raise AssertionError("What is remote is carried on by a worker outside.")
+
+
 def prompt_of(agent: Agent, wish: Wish) -> str:
-    """The first message of the run.
+    """The first message of the run; a kind that is code may do without one.
 
     Raises `NothingToDo` (400), `ActionUnknown` (422), or a validation error that names every
     field of `with` that does not fit (422).
     """
+    kind = kind_of(agent)
+    if kind.input_schema is not None and not wish.action:
+        _check_values(kind.input_schema, wish.values)
+        return wish.prompt
     if not wish.action and not wish.prompt:
+        if not kind.takes_messages:
+            return ""
         raise NothingToDo
     if not wish.action:
         return _with_values(wish.prompt, wish.values)

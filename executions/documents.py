@@ -7,17 +7,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from executions.models import Execution, Status
+from executions.models import Condition, Execution, Status
 from executions.queries import QueuePlace
 
 EXECUTIONS = "/api/v0/executions/agents"
+# What is read of an execution, and what is asked of it, by the last part of the address.
 SUBJECTS = {
     "events": "events",
     "entries": "entries",
     "checkpoints": "checkpoints",
     "tool_calls": "tool-calls",
+    "jobs": "jobs",
+    "signals": "signals",
+    "children": "children",
     "diff": "diff",
+    "explain": "explain",
 }
+CONTROLS = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
 
 
 def address(execution_id: UUID) -> str:
@@ -31,7 +37,7 @@ def document(execution: Execution, place: QueuePlace | None = None) -> dict[str,
     Reads `conditions`: prefetch them for a list.
     """
     return listed(execution) | _given(
-        queue=_queue(place),
+        queue=queue(place),
         output=execution.output if execution.status == Status.COMPLETED else None,
     )
 
@@ -61,7 +67,7 @@ def listed(execution: Execution) -> dict[str, Any]:
         "deadline_at": execution.deadline_at,
         "links": _links(execution),
         **_given(
-            wait=_wait(execution),
+            wait=wait(execution),
             pause_reason=execution.pause_reason or None,
             failure=failure(execution),
             parent=execution.parent_id,
@@ -77,7 +83,7 @@ def accepted(execution: Execution, place: QueuePlace | None) -> dict[str, Any]:
         "exec_id": execution.id,
         "exec_url": address(execution.id),
         "status": execution.status,
-        **_given(queue=_queue(place)),
+        **_given(queue=queue(place)),
     }
 
 
@@ -133,25 +139,36 @@ def _cancel_reason(execution: Execution) -> str | None:
     return execution.cancel_reason if execution.status == Status.CANCELLED else None
 
 
-def _queue(place: QueuePlace | None) -> dict[str, Any] | None:
+def queue(place: QueuePlace | None) -> dict[str, Any] | None:
+    """Its place in the queue, if it has one."""
     if place is None:
         return None
     return asdict(place) | {"blocked_by": place.blocked_by or None}
 
 
-def _wait(execution: Execution) -> dict[str, Any] | None:
+def wait(execution: Execution) -> dict[str, Any] | None:
+    """What it waits for, and what of that has happened; None where it does not wait."""
     if execution.status not in (Status.WAITING, Status.PAUSED):
         return None
-    conditions = [
-        {"kind": condition.kind, "reason": condition.reason, "due_at": condition.due_at}
-        for condition in execution.conditions.all()
-    ]
-    return {"conditions": conditions} if conditions else None
+    conditions = [_condition(each) for each in execution.conditions.all()]
+    return {"mode": execution.wait_mode, "conditions": conditions} if conditions else None
+
+
+def _condition(condition: Condition) -> dict[str, Any]:
+    return {
+        "kind": condition.kind,
+        "name": condition.name or None,
+        "target": condition.target_id,
+        "reason": condition.reason,
+        "due_at": condition.due_at,
+        "met": condition.met_at is not None,
+    }
 
 
 def _links(execution: Execution) -> dict[str, str]:
     here = address(execution.id)
     links = {"self": here} | {name: f"{here}/{path}" for name, path in SUBJECTS.items()}
+    links |= {control: f"{here}/{control}" for control in CONTROLS}
     if execution.agent_id is not None:
         links["agent"] = f"/api/v0/agents/{execution.agent_id}"
     return links

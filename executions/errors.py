@@ -40,6 +40,13 @@ class JobMismatch(Refusal):
     status_code = 422
 
 
+class CheckpointNotFound(Refusal):
+    """The execution has no checkpoint of this number."""
+
+    code = "CHECKPOINT_NOT_FOUND"
+    status_code = 404
+
+
 class QueueFull(Refusal):
     """The board's queue is full; try again when work has ended."""
 
@@ -79,6 +86,13 @@ class ActionUnknown(Refusal):
     """The agent has no such action."""
 
     code = "ACTION_UNKNOWN"
+    status_code = 422
+
+
+class KindUnknown(Refusal):
+    """This installation has not the kind of the agent any more."""
+
+    code = "KIND_UNKNOWN"
     status_code = 422
 
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from django import forms
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from agents.filters import Filters
-from executions.models import Execution, Status
+from agents.filters import Filters, YesOrNo
+from executions.models import Entry, Execution, Job, JobStatus, Signal, Status
 
 # How many executions a search for text looks into.
 NEWEST = 10_000
@@ -73,6 +74,12 @@ class AgentExecutionFilter(ExecutionFilter):
     agent = None  # type: ignore[assignment]  # So django-filter takes an inherited one away.
 
 
+class ChildFilter(ExecutionFilter):
+    """The same for the children of one execution, which the path names."""
+
+    parent = None  # type: ignore[assignment]  # As above.
+
+
 class _Whole(filters.NumberFilter):
     """A whole number that fits the column."""
 
@@ -89,9 +96,41 @@ class EventFilter(Filters):
 
 
 class EntryFilter(Filters):
-    """Entries after a position."""
+    """Entries after a position, and up to one of them."""
 
     after = _Whole("position")
+    leaf = filters.UUIDFilter(method="up_to")
+
+    def up_to(self, rows: QuerySet[Entry], name: str, leaf: UUID) -> QuerySet[Entry]:
+        # `rows` may begin after the leaf already, and then there is nothing to show.
+        assert self.queryset is not None
+        last = self.queryset.filter(pk=leaf).values_list("position", flat=True).first()
+        if last is None:
+            text = "There is no such entry in the line of this execution."
+            raise ValidationError({name: [ErrorDetail(text, code="does_not_exist")]})
+        return rows.filter(position__lte=last)
+
+
+class SignalFilter(Filters):
+    """Signals by name, and whether they wait to be consumed."""
+
+    name = filters.CharFilter(max_length=200)
+    pending = YesOrNo(field_name="consumed_at", lookup_expr="isnull")
+
+    class Meta:
+        model = Signal
+        fields: list[str] = []
+
+
+class JobFilter(Filters):
+    """Jobs by where they are and what they do."""
+
+    status = _Statuses(choices=JobStatus.choices)
+    kind = filters.CharFilter(max_length=80)
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
 
 
 def _first_key(moment: float) -> UUID:

@@ -7,9 +7,16 @@ from typing import Any
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from agents.models import Agent
+from agents.actions import configuration
+from agents.models import Agent, Organization
 from boards.models import Board, Seat, Task
-from executions.bodies import TIMEOUTS, AsyncStartSerializer, StartSerializer
+from executions.bodies import (
+    CONFIGURATION,
+    TIMEOUTS,
+    AsyncStartSerializer,
+    ExecutionOrderSerializer,
+    StartSerializer,
+)
 from executions.configuration import Wish
 from executions.errors import BadTimeout, NothingToDo
 from executions.fields import is_number
@@ -33,10 +40,38 @@ def read_order(body: Any, *, waits: bool) -> Fields:
     return fields
 
 
-def _require_something_to_do(body: Fields) -> None:
-    given = (body.get(name) for name in ("action", "prompt"))
-    if all(value is None or (isinstance(value, str) and not value.strip()) for value in given):
+def read_execution(body: Any) -> Fields:
+    """The valid fields of an execution of an agent or inline; `input` has become one of the others.
+
+    Raises NothingToDo (400), or a ValidationError with every other mistake (422).
+    """
+    if isinstance(body, Mapping):
+        _require_something_to_do(body, "input")
+    serializer = ExecutionOrderSerializer(data=body)
+    serializer.is_valid(raise_exception=True)
+    fields: Fields = serializer.validated_data
+    return fields
+
+
+def inline(fields: Fields, organization: Organization) -> Agent:
+    """What an execution without an agent runs as: an agent that is no row.
+
+    Raises `UnknownTool` (400).
+    """
+    made = {name: fields[name] for name in CONFIGURATION if name in fields}
+    configuration.check(made)
+    return Agent(organization=organization, **made)
+
+
+def _require_something_to_do(body: Fields, *others: str) -> None:
+    # Whether values alone will do depends on the kind of the agent.
+    given = (body.get(name) for name in ("action", "prompt", *others))
+    if "with" not in body and all(_is_blank(value) for value in given):
         raise NothingToDo
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _require_timeout(body: Fields) -> None:

@@ -31,7 +31,7 @@ def as_listed(rows: QuerySet[Execution]) -> QuerySet[Execution]:
 
 def with_conditions(rows: QuerySet[Execution]) -> QuerySet[Execution]:
     """The same rows, with what each of them waits for."""
-    return rows.prefetch_related(Prefetch("conditions", Condition.objects.order_by("due_at")))
+    return rows.prefetch_related(Prefetch("conditions", Condition.objects.order_by("due_at", "id")))
 
 
 @dataclass(frozen=True, slots=True)

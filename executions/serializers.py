@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from executions import documents
-from executions.models import PauseReason, Status
+from executions.models import Condition, PauseReason, Status, WaitMode
 
 _EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _USAGE = {"requests": 3, "input_tokens": 4120, "output_tokens": 310, "cached_tokens": 2048}
@@ -56,28 +56,43 @@ class QueuePlaceSerializer(Nested):
 
 
 class ConditionSerializer(Nested):
-    """One thing that is waited for."""
+    """One thing that is waited for: a signal by `name`, or what is to end or be decided."""
 
-    kind = serializers.CharField()
-    reason = serializers.CharField()
-    due_at = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=Condition.Kind.choices)
+    name = serializers.CharField(allow_null=True)
+    target = serializers.UUIDField(allow_null=True)
+    reason = serializers.CharField(allow_blank=True)
+    due_at = serializers.DateTimeField(allow_null=True)
+    met = serializers.BooleanField()
 
 
 class WaitSerializer(Nested):
-    """What a waiting execution waits for."""
+    """What a waiting execution waits for: `any` of it, or `all`."""
 
+    mode = serializers.ChoiceField(choices=WaitMode.choices)
     conditions = ConditionSerializer(many=True)
 
 
 class LinksSerializer(Nested):
-    """Where more is read."""
+    """Where more is read, and from `cancel` on, where more is asked (POST)."""
 
     self = serializers.CharField()
     events = serializers.CharField()
     entries = serializers.CharField()
     checkpoints = serializers.CharField()
     tool_calls = serializers.CharField()
+    jobs = serializers.CharField()
+    signals = serializers.CharField()
+    children = serializers.CharField()
     diff = serializers.CharField()
+    explain = serializers.CharField()
+    cancel = serializers.CharField()
+    pause = serializers.CharField()
+    resume = serializers.CharField()
+    extend = serializers.CharField()
+    finish = serializers.CharField()
+    retry = serializers.CharField()
+    fork = serializers.CharField()
     agent = serializers.CharField(required=False)
 
 
@@ -87,6 +102,7 @@ _LINKS = {
         name: f"{documents.EXECUTIONS}/{_EXAMPLE_ID}/{path}"
         for name, path in documents.SUBJECTS.items()
     },
+    **{name: f"{documents.EXECUTIONS}/{_EXAMPLE_ID}/{name}" for name in documents.CONTROLS},
 }
 _DOCUMENT = {
     "exec_id": _EXAMPLE_ID,

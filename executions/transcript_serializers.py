@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from executions import documents
@@ -14,6 +15,9 @@ from executions.models import CallStatus, Checkpoint, Entry, EntryType, Event, T
 class EntrySerializer(serializers.ModelSerializer[Entry]):
     """One item of the conversation; what the provider sent is not shown as it came."""
 
+    execution = serializers.UUIDField(
+        source="execution_id", help_text="Whose it is: in the shared past of a fork, another's."
+    )
     parent_id = serializers.UUIDField(allow_null=True)
     type = serializers.ChoiceField(choices=EntryType.choices)
     content = serializers.DictField()
@@ -23,6 +27,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
         model = Entry
         fields = [
             "id",
+            "execution",
             "position",
             "parent_id",
             "turn",
@@ -56,6 +61,31 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
     class Meta:
         model = Checkpoint
         fields = ["sequence", "position", "turn", "tree", "created_at"]
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a checkpoint",
+            value={
+                "sequence": 2,
+                "position": 7,
+                "turn": 2,
+                "tree": "9f2c1d7e5b8a4c6d0e3f1a2b4c5d6e7f8a9b0c1d",
+                "created_at": "2026-01-05T09:00:11Z",
+                "state": {"files_seen": 12},
+            },
+            response_only=True,
+        )
+    ]
+)
+class CheckpointStateSerializer(CheckpointSerializer):
+    """A checkpoint with the state that agent code kept in it."""
+
+    state = serializers.JSONField()
+
+    class Meta(CheckpointSerializer.Meta):
+        fields = [*CheckpointSerializer.Meta.fields, "state"]
 
 
 class ToolCallSerializer(serializers.ModelSerializer[ToolCall]):

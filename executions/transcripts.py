@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from agents.runtime.facts import Message, Role, ToolRequest
-from executions.models import Entry, EntryType, Execution
+from executions import lines
+from executions.models import EntryType, Execution
 
 _TYPES = {
     Role.ASSISTANT: EntryType.LLM_CALL,
@@ -73,11 +74,7 @@ class Line:
 
 
 def load(execution: Execution) -> tuple[list[Message], Line]:
-    """Every message of an execution in order, and the end of its line."""
-    rows: Sequence[Any] = list(
-        Entry.objects.filter(execution=execution)
-        .order_by("position")
-        .values_list("id", "role", "content")
-    )
-    messages = [message_of(role, content) for _, role, content in rows]
-    return messages, Line(rows[-1][0] if rows else None)
+    """Every message of an execution's line in order, a shared past included, and its end."""
+    rows = lines.rows(execution)
+    messages = [message_of(role, json.loads(content)) for _, _, role, content in rows]
+    return messages, Line(rows[-1][1] if rows else None)

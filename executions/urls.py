@@ -5,11 +5,11 @@ from typing import Any
 from django.urls import include, path
 
 from agents.rest.plain_views import by_method
-from executions import direct, views
+from executions import direct, job_views, signal_views, views
 from executions.agent_api import RemovalViewSet
 
 _ONE = "executions/agents/<uuid:exec_id>"
-_CONTROLS = ("cancel", "pause", "resume", "extend", "finish")
+_CONTROLS = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
 _LIST: dict[str, Any] = {"get": "list"}
 
 # Typed as what `path` takes; Django calls both kinds.
@@ -35,7 +35,11 @@ urlpatterns = [
         _of_agent_async,
         name="agent-executions-async",
     ),
-    path("executions/agents", views.ExecutionViewSet.as_view(_LIST), name="executions"),
+    path(
+        "executions/agents",
+        views.ExecutionViewSet.as_view({"get": "list", "post": "create"}),
+        name="executions",
+    ),
     path(
         _ONE,
         views.ExecutionViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
@@ -50,6 +54,11 @@ urlpatterns = [
         for control in _CONTROLS
     ),
     path(f"{_ONE}/diff", views.ExecutionViewSet.as_view({"get": "diff"}), name="execution-diff"),
+    path(
+        f"{_ONE}/explain",
+        views.ExecutionViewSet.as_view({"get": "explain"}),
+        name="execution-explain",
+    ),
     path(f"{_ONE}/events", views.EventViewSet.as_view(_LIST), name="execution-events"),
     path(f"{_ONE}/entries", views.EntryViewSet.as_view(_LIST), name="execution-entries"),
     path(
@@ -57,5 +66,32 @@ urlpatterns = [
         views.CheckpointViewSet.as_view(_LIST),
         name="execution-checkpoints",
     ),
+    path(
+        f"{_ONE}/checkpoints/<int:sequence>",
+        views.CheckpointViewSet.as_view({"get": "retrieve"}),
+        name="execution-checkpoint",
+    ),
+    path(f"{_ONE}/children", views.ChildViewSet.as_view(_LIST), name="execution-children"),
     path(f"{_ONE}/tool-calls", views.ToolCallViewSet.as_view(_LIST), name="execution-tool-calls"),
+    path(
+        f"{_ONE}/signals",
+        signal_views.SignalViewSet.as_view({"get": "list", "post": "create"}),
+        name="execution-signals",
+    ),
+    path(
+        f"{_ONE}/messages",
+        signal_views.MessageViewSet.as_view({"post": "create"}),
+        name="execution-messages",
+    ),
+    path(f"{_ONE}/jobs", views.ExecutionJobViewSet.as_view(_LIST), name="execution-jobs"),
+    path(
+        "executions/jobs/<uuid:job_id>",
+        job_views.JobViewSet.as_view({"get": "retrieve"}),
+        name="job",
+    ),
+    path(
+        "executions/jobs/<uuid:job_id>/cancel",
+        job_views.JobViewSet.as_view({"post": "cancel"}),
+        name="job-cancel",
+    ),
 ]

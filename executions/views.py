@@ -21,18 +21,30 @@ from agents.rest.authentication import caller_of
 from agents.rest.idempotency import IdempotentMixin
 from agents.rest.pagination import NewestFirst
 from agents.rest.permissions import TenantMixin
-from executions import actions, documents, queries
+from executions import actions, documents, explanation, lines, queries
 from executions.bodies import (
     CancelSerializer,
     ExtendSerializer,
     NothingSerializer,
     ResumeSerializer,
 )
-from executions.filters import AgentExecutionFilter, EntryFilter, EventFilter, ExecutionFilter
-from executions.models import Checkpoint, Entry, Event, Execution, Status, ToolCall
+from executions.errors import CheckpointNotFound
+from executions.explanation_serializers import ExplanationSerializer
+from executions.filters import (
+    AgentExecutionFilter,
+    ChildFilter,
+    EntryFilter,
+    EventFilter,
+    ExecutionFilter,
+    JobFilter,
+)
+from executions.job_serializers import ListedJobSerializer
+from executions.models import Checkpoint, Entry, Event, Execution, Job, Status, ToolCall
 from executions.serializers import DiffSerializer, ExecutionSerializer, ListedExecutionSerializer
+from executions.starting import StartingMixin
 from executions.transcript_serializers import (
     CheckpointSerializer,
+    CheckpointStateSerializer,
     EntrySerializer,
     EventSerializer,
     ToolCallSerializer,
@@ -68,6 +80,7 @@ def _controlled(operation_id: str, summary: str, body: Any, description: str = "
 )
 class ExecutionViewSet(  # type: ignore[misc]  # Mixins name DRF's request, the view's stub Django's.
     TenantMixin,
+    StartingMixin,
     IdempotentMixin,
     mixins.ListModelMixin,
     viewsets.GenericViewSet[Execution],
@@ -162,6 +175,18 @@ class ExecutionViewSet(  # type: ignore[misc]  # Mixins name DRF's request, the 
     def diff(self, request: Request, exec_id: UUID) -> Response:
         return Response(documents.changes(self.get_object()))
 
+    @extend_schema(
+        operation_id="executions_explain",
+        summary="Read why an execution is not running",
+        description="In sentences for people, and the same in codes and facts: what blocks it in "
+        "the queue, what it waits for, who paused it and what would let it go on, what its worker "
+        "is, how it ended.",
+        responses=ExplanationSerializer,
+    )
+    @action(detail=True)
+    def explain(self, request: Request, exec_id: UUID) -> Response:
+        return Response(explanation.explain(self.get_object()))
+
     def _cancel(self, shape: type[serializers.Serializer[Any]] | None = None) -> Response:
         asked = self._body(shape) if shape else {"reason": "", "hard": False}
         return self._done(actions.cancel, reason=asked["reason"], is_hard=asked["hard"])
@@ -209,6 +234,30 @@ class AgentExecutionViewSet(  # type: ignore[misc]  # As above.
         return queries.as_listed(queries.with_conditions(rows.filter(agent=agent)))
 
 
+@extend_schema(parameters=[EXEC_ID])
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="executions_children_list",
+        summary="List the executions that an execution spawned, newest first",
+    )
+)
+class ChildViewSet(  # type: ignore[misc]  # As above.
+    TenantMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Execution]
+):
+    """The children of one execution."""
+
+    queryset = Execution.objects.all()
+    serializer_class = ListedExecutionSerializer
+    filterset_class = ChildFilter
+
+    def get_queryset(self) -> QuerySet[Execution]:
+        rows: QuerySet[Execution] = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return rows
+        parent = get_object_or_404(rows.only("id"), pk=self.kwargs["exec_id"])
+        return queries.as_listed(queries.with_conditions(rows.filter(parent=parent)))
+
+
 class _Transcript(  # type: ignore[misc]  # As above.
     TenantMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Row]
 ):
@@ -220,10 +269,16 @@ class _Transcript(  # type: ignore[misc]  # As above.
         rows: QuerySet[Row] = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return rows
+        return self.rows_of(self._execution(), rows)
+
+    def rows_of(self, execution: Execution, rows: QuerySet[Row]) -> QuerySet[Row]:
+        """Those that belong to this execution, among the rows of its organization."""
+        return rows.filter(execution=execution)
+
+    def _execution(self) -> Execution:
         executions = Execution.objects.filter(organization=self.organization)
         # An execution that is not there is 404, and no empty list.
-        execution = get_object_or_404(executions.only("id"), pk=self.kwargs["exec_id"])
-        return rows.filter(execution=execution)
+        return get_object_or_404(executions.only("id"), pk=self.kwargs["exec_id"])
 
 
 class BySeq(NewestFirst):
@@ -267,7 +322,11 @@ class EventViewSet(_Transcript[Event]):
 @extend_schema(parameters=[EXEC_ID])
 @extend_schema_view(
     list=extend_schema(
-        operation_id="executions_entries_list", summary="List the entries of an execution, in order"
+        operation_id="executions_entries_list",
+        summary="List the entries of an execution, in order",
+        description="Its whole line: that of a fork begins with the past that it shares, whose "
+        "entries say which execution they are of. `after` is a position, `leaf` the entry to end "
+        "with.",
     )
 )
 class EntryViewSet(_Transcript[Entry]):
@@ -276,18 +335,36 @@ class EntryViewSet(_Transcript[Entry]):
     filterset_class = EntryFilter
     pagination_class = ByPosition
 
+    def rows_of(self, execution: Execution, rows: QuerySet[Entry]) -> QuerySet[Entry]:
+        # Originals are of the same organization, so the line needs no second look at it.
+        return lines.entries(execution)
+
 
 @extend_schema(parameters=[EXEC_ID])
 @extend_schema_view(
     list=extend_schema(
         operation_id="executions_checkpoints_list",
         summary="List the checkpoints of an execution, in order",
+        description="That of a fork begins with the checkpoint that it was forked from.",
     )
 )
 class CheckpointViewSet(_Transcript[Checkpoint]):
     queryset = Checkpoint.objects.defer("state")
     serializer_class = CheckpointSerializer
     pagination_class = BySequence
+
+    @extend_schema(
+        operation_id="executions_checkpoints_read",
+        summary="Read a checkpoint with its state",
+        parameters=[OpenApiParameter("sequence", OpenApiTypes.INT, OpenApiParameter.PATH)],
+        responses=CheckpointStateSerializer,
+    )
+    def retrieve(self, request: Request, exec_id: UUID, sequence: int) -> Response:
+        fits = sequence < 2**31
+        found = self.get_queryset().defer(None).filter(sequence=sequence).first() if fits else None
+        if found is None:
+            raise CheckpointNotFound(checkpoint=sequence)
+        return Response(CheckpointStateSerializer(found).data)
 
 
 @extend_schema(parameters=[EXEC_ID])
@@ -301,3 +378,16 @@ class ToolCallViewSet(_Transcript[ToolCall]):
     queryset = ToolCall.objects.all()
     serializer_class = ToolCallSerializer
     pagination_class = OldestFirst
+
+
+@extend_schema(parameters=[EXEC_ID])
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="executions_jobs_list",
+        summary="List the jobs of an execution, newest first",
+    )
+)
+class ExecutionJobViewSet(_Transcript[Job]):
+    queryset = Job.objects.defer("input", "output")
+    serializer_class = ListedJobSerializer
+    filterset_class = JobFilter

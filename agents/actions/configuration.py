@@ -13,13 +13,14 @@ from rest_framework.exceptions import ValidationError as InvalidFields
 
 from agents.actions.refusals import UnknownTool
 from agents.remote import REMOTE, is_remote
+from agents.runtime.kinds import registered
 from agents.runtime.llm import UnknownModel, check_model_name
 from agents.runtime.tools.catalogue import check_names
 from agents.runtime.tools.registry import UnknownTools
 
-# `external` runs itself: it fetches its inbox and works through the agent-scoped API. What is
-# `remote` is carried on by workers that poll for it; `remote:` and a name tells theirs apart.
-KINDS = ("react", "external", REMOTE)
+# An `external` agent runs itself: it fetches its inbox and works through the agent-scoped API. A
+# `remote` one is carried on by workers that poll for it; `remote:` and a name tells theirs apart.
+OUTSIDE = ("external", REMOTE)
 DEEPEST = 40
 
 TOOLS_SHAPE: dict[str, Any] = {
@@ -108,9 +109,14 @@ def check_model(value: str) -> None:
         raise ValidationError(str(error), code="unknown_model") from error
 
 
+def kinds() -> list[str]:
+    """Every kind that an agent can have: those registered here, and those that run elsewhere."""
+    return [*dict.fromkeys(kind.name for kind in registered()), *OUTSIDE]
+
+
 def check_kind(value: str) -> None:
-    if value not in KINDS and not is_remote(value):
-        valid = ", ".join([*KINDS, f"{REMOTE}:<name>"])
+    if value not in kinds() and not is_remote(value):
+        valid = ", ".join([*kinds(), f"{REMOTE}:<name>"])
         raise ValidationError(f"There is no kind {value!r}; valid: {valid}.", code="unknown_kind")
 
 

@@ -99,15 +99,18 @@ class IdempotentMixin:
     """Every POST of the view runs in one transaction, and with a key only once.
 
     The first answer is given again, without the fields named in `secret_fields`. An answer of
-    400 or more undoes what was written, and does not use up its key.
+    400 or more undoes what was written, and does not use up its key. Those of
+    `starting_actions` start an execution, and do it by `start_once` themselves.
     """
 
     secret_fields: Iterable[str] = ()
+    starting_actions: Iterable[str] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]  # APIView's.
         post = getattr(self, "post", None)
-        if request.method == "POST" and post is not None:
+        starts = getattr(self, "action", "") in set(self.starting_actions)
+        if request.method == "POST" and post is not None and not starts:
             # The view object lives for this one request; `dispatch` looks its method up next.
             self.post = _once(post, request, frozenset(self.secret_fields))
 

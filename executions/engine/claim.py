@@ -27,15 +27,14 @@ WITH claimed AS (
   UPDATE executions_execution SET
     status = 'running', epoch = epoch + 1, claim_id = %(claim)s, worker = %(worker)s,
     lease_expires_at = clock_timestamp() + %(lease)s,
-    started_at = coalesce(started_at, clock_timestamp()), event_seq = event_seq + 1
+    started_at = coalesce(started_at, statement_timestamp()), event_seq = event_seq + 1
   WHERE id = %(id)s AND status = 'queued' AND epoch = %(epoch)s AND admitted_epoch IS NOT NULL
     AND (kind, kind_version) IN (SELECT * FROM unnest(%(kinds)s::text[], %(versions)s::text[]))
   RETURNING *
 ), event AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
   SELECT %(event)s, id, event_seq,
-         -- Of its first claim, which sets the time; agent code need not count turns.
-         CASE WHEN started_at >= statement_timestamp() THEN 'execution.started'
+         CASE WHEN started_at = statement_timestamp() THEN 'execution.started'
               ELSE 'execution.resumed' END,
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed

@@ -8,8 +8,6 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from agents.activity import Actor
-from agents.models import ActorKind
 from agents.runtime.context import (
     Cancelled,
     Decision,
@@ -18,13 +16,14 @@ from agents.runtime.context import (
     Remaining,
 )
 from agents.runtime.facts import Message, Role, ToolRequest
+from agents.runtime.json_values import storable
 from boards.actions import approvals
 from boards.actions.approvals import ApprovalRequest
 from boards.models import Approval, ApprovalStatus
 from executions import signals, states, stream
 from executions.engine.conditions import Wanted
-from executions.engine.effects import Effects, NotYet, asking
-from executions.engine.steps import as_stored
+from executions.engine.delegation import Delegation
+from executions.engine.effects import NotYet, asking
 from executions.engine.tokens import Pieces
 from executions.engine.toolcalls import prepared
 from executions.models import CallStatus, Checkpoint, Condition, EntryType, Signal
@@ -35,7 +34,7 @@ T = TypeVar("T")
 _MOST_SIGNALS = 1000
 
 
-class Context(Effects):
+class Context(Delegation):
     """What the function of a kind is given; see `agents.runtime.context.AgentContext`."""
 
     # --- who and what
@@ -64,12 +63,6 @@ class Context(Effects):
     def prompt(self) -> str:
         return str(self.claim.execution.input.get("prompt", ""))
 
-    @property
-    def actor(self) -> Actor:
-        """The agent as the one who does what its code does; without an agent, the execution."""
-        row = self.claim.execution
-        return Actor(ActorKind.AGENT, row.agent_id or row.id, row.agent_name or row.kind)
-
     # --- the conversation
 
     @property
@@ -90,7 +83,7 @@ class Context(Effects):
         effect = self.known(key, "tool_call", [name, dict(arguments)])
         if effect.is_finished:
             return str(effect.result["call_id"])
-        request = ToolRequest(f"call_{uuid4().hex[:16]}", name, as_stored(dict(arguments)))
+        request = ToolRequest(f"call_{uuid4().hex[:16]}", name, storable(dict(arguments)))
         row = prepared(request, 1)
         self._say(Message(Role.ASSISTANT, "", tool_requests=(request,)), type=EntryType.TOOL_CALL)
         self.batch.calls = [row]
@@ -103,7 +96,7 @@ class Context(Effects):
         if effect.is_finished:
             return
         name, row = self.ledger.open_call(call_id)
-        text = as_stored(output)
+        text = storable(output)
         self._say(Message(Role.TOOL_RESULT, text, call_id=call_id, tool_name=name))
         self.batch.settled = (row, CallStatus.COMPLETE, text)
         self.batch.event("tool.finished", name=name, call_id=call_id, outcome="complete")
@@ -133,7 +126,7 @@ class Context(Effects):
         return int(self._kept["sequence"])
 
     def checkpoint(self, key: str, state: Mapping[str, Any]) -> int:
-        stored = as_stored(dict(state))
+        stored = storable(dict(state))
         effect = self.known(key, "checkpoint", stored)
         if effect.is_finished:
             return int(effect.result)
@@ -165,7 +158,7 @@ class Context(Effects):
         found = self.wait_for(
             effect,
             partial(self._consume_one, name, key),
-            [Wanted(Condition.Kind.SIGNAL, name=name)],
+            lambda: [Wanted(Condition.Kind.SIGNAL, name=name)],
             timeout=timeout,
         )
         return Received(**found) if found else None
@@ -206,7 +199,7 @@ class Context(Effects):
         request = ApprovalRequest(
             action_type=action_type,
             reason=reason,
-            payload=as_stored(dict(payload or {})),
+            payload=storable(dict(payload or {})),
             execution_id=self.claim.id,
         )
         approval_id = self._asked(f"{key}:asked", request)
@@ -214,7 +207,7 @@ class Context(Effects):
         found = self.wait_for(
             effect,
             lambda: _decision(approval_id),
-            [Wanted(Condition.Kind.APPROVAL, target_id=approval_id)],
+            lambda: [Wanted(Condition.Kind.APPROVAL, target_id=approval_id)],
             timeout=timeout,
         )
         return Decision(**found) if found else None
@@ -235,12 +228,12 @@ class Context(Effects):
         return approval.id
 
     def sleep(self, key: str, seconds: float) -> None:
-        self.wait_for(self.known(key, "timer", seconds), _never, [], timeout=seconds)
+        self.wait_for(self.known(key, "timer", seconds), _never, list, timeout=seconds)
 
     def sleep_until(self, key: str, when: datetime) -> None:
         effect = self.known(key, "timer", when.isoformat())
         seconds = max(0.0, (when - states.clock()).total_seconds())
-        self.wait_for(effect, _never, [], timeout=seconds)
+        self.wait_for(effect, _never, list, timeout=seconds)
 
     # --- what watchers see
 
@@ -263,7 +256,7 @@ class Context(Effects):
         self._publish("progress", {"text": text, "fraction": fraction})
 
     def stream_data(self, value: Any) -> None:
-        self._publish("data", as_stored(value))
+        self._publish("data", storable(value))
 
     def stream_error(self, text: str) -> None:
         self._publish("error", {"text": text})

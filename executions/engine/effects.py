@@ -9,15 +9,17 @@ from functools import cached_property, partial
 from typing import Any
 
 from django.db import connection, transaction
+from rest_framework.exceptions import ValidationError
 
 from agents.errors import Refusal
 from agents.runtime.context import Rejected, StepUnknown, Waiting
+from agents.runtime.json_values import storable
 from executions import states
 from executions.engine import claim as claims
 from executions.engine import ends
 from executions.engine.conditions import Wait, Wanted
 from executions.engine.conversation import Conversation
-from executions.engine.steps import Effect, Steps, as_stored
+from executions.engine.steps import Effect, Steps
 from executions.models import WaitMode
 
 
@@ -33,6 +35,8 @@ def asking() -> Iterator[None]:
             yield
     except Refusal as refusal:
         raise Rejected(str(refusal.code), str(refusal.detail)) from refusal
+    except ValidationError as invalid:
+        raise Rejected("VALIDATION_FAILED", str(invalid.detail)) from invalid
 
 
 class Effects(Conversation):
@@ -41,7 +45,7 @@ class Effects(Conversation):
     @cached_property
     def _steps(self) -> Steps:
         row = self.claim.execution
-        return Steps(row.id, is_fresh=row.epoch <= 1 and row.recoveries == 0)
+        return Steps(row.id, is_fresh=row.epoch <= 1 and row.forked_from_id is None)
 
     def known(self, key: str, kind: str, asked: Any = None) -> Effect:
         """The effect of this key, as far as it is known. Raises `KeyReused`."""
@@ -67,7 +71,7 @@ class Effects(Conversation):
             self.keep(effect, is_finished=False)
         connection.close()
         self.control.check()
-        result = as_stored(work())
+        result = storable(work())
         self.control.check()
         self.keep(effect, result)
         return result
@@ -86,7 +90,7 @@ class Effects(Conversation):
         self,
         effect: Effect,
         look: Callable[[], Any],
-        wanted: Sequence[Wanted],
+        wanted: Callable[[], Sequence[Wanted]],
         *,
         mode: WaitMode = WaitMode.ANY,
         timeout: float | None = None,
@@ -94,15 +98,15 @@ class Effects(Conversation):
     ) -> Any:
         """What `look` finds, once it does not raise `NotYet`; or `late`, after the timeout.
 
-        `look` is called under the execution's row. Raises `Waiting` while there is nothing yet:
-        the run has left its worker then.
+        `look` is called under the execution's row; `wanted` says what would be news. Raises
+        `Waiting` while there is nothing yet: the run has left its worker then.
         """
         while not effect.is_finished:
             try:
                 return self.held(effect, partial(self._looked, effect, look, late))
             except NotYet:
                 effect = self._begun(effect, timeout)
-            wait = Wait(wanted, mode, self._left_of(effect), reason=effect.kind)
+            wait = Wait(wanted(), mode, self._left_of(effect), reason=effect.kind)
             self.files.leave_clean()
             if ends.suspend(self.claim, self.spent_batch(), wait):
                 raise Waiting

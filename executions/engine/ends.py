@@ -6,7 +6,7 @@ it. After the transaction the permit is given back and the next execution dispat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -27,7 +27,20 @@ from executions.engine.dispatch import dispatch_next_on_commit
 from executions.errors import Superseded
 from executions.models import TERMINAL, Execution, PauseReason, Signal, Status
 
+Follow = Callable[[Execution], None]
+
 _ON = (Status.QUEUED, Status.WAITING)
+_followers: list[Follow] = []
+
+
+def after_an_end(follow: Follow) -> Follow:
+    """Have the function called with each execution that has ended, after the commit.
+
+    A process may die before it is: what it does is also a chore of the sweep. For what ends other
+    executions in turn, and so stands above this module.
+    """
+    _followers.append(follow)
+    return follow
 
 
 class Spoken(Exception):
@@ -205,6 +218,8 @@ def announce(
         if execution.wait_number:
             conditions.drop(execution.id)
         record(execution, event, by=by)
+        for follow in _followers:
+            transaction.on_commit(partial(follow, execution), robust=True)
     stream.publish_on_commit(execution)
     if member:
         transaction.on_commit(partial(permits.give_back, execution, member), robust=True)

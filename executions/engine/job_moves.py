@@ -25,7 +25,7 @@ from executions.models import JOB_TERMINAL, TERMINAL, Condition, Job, JobStatus,
 from executions.stream import publish
 
 # Of an execution that ends so, no job begins any more.
-FALLEN = (Status.CANCELLING, Status.CANCELLED, Status.FAILED)
+FALLEN = (Status.CANCELLING, *jobs.BROKEN)
 NO_DELAY = timedelta(0)
 
 _MOVE = """

@@ -14,7 +14,7 @@ from agents.redis import client
 from agents.runtime.job_retries import Failure
 from executions.engine import job_moves, jobs
 from executions.engine.job_moves import CANCELLED, Leave
-from executions.models import Job, JobStatus, Status
+from executions.models import Job, JobStatus
 from executions.states import ClockTimestamp
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def cancel_jobs_of_ended() -> int:
     """Jobs that an execution left when it failed or was cancelled, and nobody cancelled."""
     left = Job.objects.filter(
         Q(status=JobStatus.QUEUED) | Q(status=JobStatus.RUNNING, cancel_requested_at=None),
-        execution__status__in=[Status.FAILED, Status.CANCELLED],
+        execution__status__in=jobs.BROKEN,
     )
     executions = left.order_by().values_list("execution_id", flat=True).distinct()[:BATCH]
     return sum(jobs.cancel_jobs_of(execution) for execution in list(executions))

@@ -11,21 +11,24 @@ import kombu.exceptions
 import redis
 from celery import current_app
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
 from agents.redis import is_silent, note_silence
 from agents.runtime import jobs as registry
 from agents.runtime.json_values import NotStorable, storable
+from executions.engine.ends import after_an_end
 from executions.engine.toolcalls import digest
 from executions.errors import JobInvalid, JobKindUnknown, JobMismatch
-from executions.models import Execution, Job, JobStatus
+from executions.models import Execution, Job, JobStatus, Status
 from executions.states import ClockTimestamp
 from executions.stream import call_to_look
 
 logger = logging.getLogger(__name__)
 
+# An execution that ends so takes its jobs with it; one that is completed lets them go on.
+BROKEN = (Status.FAILED, Status.CANCELLED)
 _LONGEST_KEY = 200
 _SCHEDULE = """
 INSERT INTO executions_job
@@ -83,20 +86,30 @@ def facts_of(job: Job) -> dict[str, Any]:
     return {"job": str(job.id), "kind": job.kind, "key": job.key}
 
 
+@after_an_end
+def cancel_what_is_left(execution: Execution) -> None:
+    """Cancel the jobs of an execution that failed or was cancelled."""
+    if execution.status in BROKEN:
+        cancel_jobs_of(execution.id)
+
+
+@transaction.atomic
 def cancel_jobs_of(execution_id: UUID) -> int:
     """Cancel what an execution that failed or was cancelled has left; returns how many jobs.
 
     Queued ones at once, running ones by asking their code. No events: none follows the end of an
-    execution. A run between two tries that neither statement finds is never claimed again, and
-    the sweep cancels it.
+    execution. Locked in order first: several may do this at once, and no job moves meanwhile.
     """
-    left = Job.objects.filter(execution_id=execution_id)
+    live = Job.objects.filter(
+        Q(status=JobStatus.QUEUED) | Q(status=JobStatus.RUNNING, cancel_requested_at=None),
+        execution_id=execution_id,
+    )
+    locked = live.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True)
+    left = Job.objects.filter(pk__in=list(locked))
     ended = left.filter(status=JobStatus.QUEUED).update(
         status=JobStatus.CANCELLED, epoch=F("epoch") + 1, finished_at=ClockTimestamp()
     )
-    asked = left.filter(status=JobStatus.RUNNING, cancel_requested_at=None).update(
-        cancel_requested_at=ClockTimestamp()
-    )
+    asked = left.filter(status=JobStatus.RUNNING).update(cancel_requested_at=ClockTimestamp())
     if asked:
         transaction.on_commit(partial(call_to_look, execution_id), robust=True)
     return ended + asked

@@ -31,8 +31,8 @@ from executions.stream import CONTROL
 
 logger = logging.getLogger(__name__)
 
-# Rows that are locked at this moment are being committed by their own run, which renews them too,
-# or are looked at again a third of a lease later.
+# Rows that are locked at this moment are being written to by somebody who will not take long; they
+# are looked at again soon.
 _RENEW = """
 WITH my_runs AS (
   SELECT id FROM executions_execution
@@ -134,11 +134,12 @@ class Keeper:
 
     def _keep(self) -> None:
         third = settings.EXECUTION_LEASE.total_seconds() / 3
+        pause = third
         while not self._ended.is_set():
-            self._look.wait(third)
+            self._look.wait(pause)
             self._look.clear()
             try:
-                self._renew()
+                pause = third if self._renew() else third / 10
                 self._give_sign()
             except psycopg.Error as error:
                 logger.warning("The leases could not be renewed: %s", error)
@@ -147,14 +148,14 @@ class Keeper:
                 if not control.is_lease_held:
                     control.interrupt(Reason.LOST)
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew what this process holds; whether that was all of it."""
         controls = {control.claim.claim_id: control for control in self._controls()}
         if not controls:
-            return
+            return True
         sent_at = time.monotonic()
-        rows = self._connected().execute(
-            _RENEW, {"claims": list(controls), "lease": settings.EXECUTION_LEASE}
-        )
+        held = {"claims": list(controls), "lease": settings.EXECUTION_LEASE}
+        rows = self._connected().execute(_RENEW, held).fetchall()
         for claim_id, is_cancelling, is_hard, is_pause_requested, is_steered, is_held in rows:
             control = controls[claim_id]
             control.renewed(sent_at)
@@ -165,6 +166,7 @@ class Keeper:
                 control.steer()
             if is_cancelling and is_hard:
                 control.interrupt(Reason.CANCEL)
+        return len(rows) == len(controls)
 
     def _give_sign(self) -> None:
         self._connected().execute(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from agents.runtime.context import KeyReused
-from agents.runtime.tools.text import storable
 from executions.engine.toolcalls import digest
 from executions.models import Step
 
@@ -69,22 +67,3 @@ class Steps:
                 for key, kind, digest, finished_at, result in rows
             }
         return self._known
-
-
-def as_stored(value: Any) -> Any:
-    """The value as it comes back from the row: JSON, with storable text.
-
-    Raises TypeError or ValueError for what JSON has no form of.
-    """
-    return _storable(json.loads(json.dumps(value, allow_nan=False)))
-
-
-def _storable(value: Any) -> Any:
-    match value:
-        case str():
-            return storable(value)
-        case list():
-            return [_storable(each) for each in value]
-        case dict():
-            return {storable(key): _storable(each) for key, each in value.items()}
-    return value

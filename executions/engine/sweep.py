@@ -22,9 +22,9 @@ from agents.redis import client
 from agents.remote import of_remote_kind
 from agents.rest import idempotency
 from executions import actions, states, worktrees
-from executions.engine import conditions, ends, job_sweep, permits, waits
+from executions.engine import children, conditions, ends, job_sweep, permits, waits
 from executions.engine.dispatch import dispatch, send
-from executions.models import Condition, Execution, PauseReason, Status, Worker
+from executions.models import LIVE, Condition, Execution, PauseReason, Status, Worker
 from executions.states import ClockTimestamp
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,28 @@ def _tell_untold() -> int:
 def _tell(execution: Execution) -> None:
     conditions.mark(execution.id)
     waits.wake(execution, reason="sweep", dispatches=False)
+
+
+def _tell_parents() -> int:
+    """Children that have ended and whose parents were not told."""
+    ended = Execution.objects.filter(
+        parent__isnull=False, told_parent_at=None, finished_at__isnull=False
+    )
+    found = list(ended.order_by("finished_at").defer("spec", "output", "diff")[:BATCH])
+    for child in found:
+        children.tell_parent(child)
+    return len(found)
+
+
+def _cancel_orphans() -> int:
+    """Children that are live though their parent has failed or was cancelled."""
+    orphans = Execution.objects.filter(parent__status__in=children.BROKEN, status__in=LIVE).exclude(
+        status=Status.CANCELLING
+    )
+    found = list(orphans.only("id")[:BATCH])
+    for child in found:
+        children.cancel_orphan(child)
+    return len(found)
 
 
 def _resume_with_agent() -> int:
@@ -241,7 +263,9 @@ def _forget_workers() -> int:
 _CHORES: tuple[Callable[[], int], ...] = (
     _recover_lost,
     _fire_timers,
+    _tell_parents,
     _tell_untold,
+    _cancel_orphans,
     _resume_with_agent,
     _end_overdue,
     _reconcile,

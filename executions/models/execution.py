@@ -71,6 +71,7 @@ class Execution(Keyed):
     forked_from = models.ForeignKey("self", null=True, on_delete=models.RESTRICT, related_name="+")
     fork_position = models.PositiveIntegerField(null=True)
     depth = models.PositiveSmallIntegerField(default=0)
+    told_parent_at = models.DateTimeField(null=True)
 
     kind = models.CharField(max_length=80, default="react")
     kind_version = models.CharField(max_length=40, blank=True)
@@ -222,6 +223,12 @@ class Execution(Keyed):
                 fields=["parent"],
                 condition=Q(parent__isnull=False, status__in=LIVE),
                 name="execution_live_children",
+            ),
+            # Serves the sweep: children that have ended and whose parent was not told.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(parent__isnull=False, told_parent_at=None, finished_at__isnull=False),
+                name="execution_untold_children",
             ),
             # Serves the list of what failed, by how.
             models.Index(

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from rest_framework.exceptions import ValidationError
 
 from agents.runtime.facts import Message, Role, ToolRequest, Usage
 from agents.runtime.limits import warning
 from agents.runtime.tools.text import clip
+from executions import lines
 from executions.engine.claim import Batch
 from executions.engine.toolcalls import digest, prepared
-from executions.models import CallStatus, Entry, EntryType, Step, ToolCall
+from executions.models import CallStatus, EntryType, Step, ToolCall
 from executions.remote.errors import EntriesMismatch, EntryNotFound, EntryNotLeaf
 from executions.remote.run import RemoteRun
 from executions.transcripts import Line
@@ -87,9 +87,7 @@ def _check_leaf(run: RemoteRun, parent: UUID, leaf: UUID | None) -> None:
     """Refuse a parent that is not the last entry of the line."""
     if parent == leaf:
         return
-    row = run.execution
-    past = Q(execution=row.forked_from_id, position__lte=row.fork_position or 0)
-    if not Entry.objects.filter(Q(execution=run.id) | past, pk=parent).exists():
+    if not lines.entries(run.execution).filter(pk=parent).exists():
         raise EntryNotFound
     raise EntryNotLeaf(leaf=None if leaf is None else str(leaf))
 

@@ -19,11 +19,11 @@ from django.http import Http404
 from agents.models import Organization
 from agents.remote import of_remote_kind
 from agents.runtime.limits import Spent
-from executions import limits, prepared, signals, states
+from executions import limits, lines, prepared, signals, states
 from executions.engine import claim as claims
 from executions.engine.claim import Batch, Claim
 from executions.errors import ExecutionState
-from executions.models import Entry, Execution, Signal, Status
+from executions.models import Execution, Signal, Status
 from executions.remote.errors import ClaimGone
 from executions.stream import publish, publish_on_commit
 
@@ -67,8 +67,7 @@ class RemoteRun:
     @property
     def leaf(self) -> UUID | None:
         """The last entry of the line."""
-        last = Entry.objects.filter(execution=self.id).order_by("-position")
-        return last.values_list("pk", flat=True).first()
+        return lines.leaf(self.execution)
 
     def batch(self) -> Batch:
         """What a commit begins with: the usage, with the time since the lease was renewed last."""

@@ -5,8 +5,8 @@ from typing import Any
 from django.urls import path
 
 from agents.rest.plain_views import by_method
-from executions.remote.lines import entries
 from executions.remote.poll import poll
+from executions.remote.reading import entries
 from executions.remote.views import DispatchViewSet
 
 _ONE = "<uuid:exec_id>"

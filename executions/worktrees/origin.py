@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.utils.text import slugify
 
-from executions import git
+from executions import git, lines
 from executions.models import Execution, Worktree, WorktreeStatus
 from executions.worktrees import places
 from executions.worktrees.errors import WorktreeError
@@ -96,7 +96,9 @@ def branch_name(execution: Execution) -> str:
 
 
 def _original(execution: Execution) -> Worktree | None:
-    """The worktree that a fork continues."""
+    """The worktree that a fork continues: of the nearest execution of its line that has one."""
     if execution.forked_from_id is None:
         return None
-    return Worktree.objects.filter(execution=execution.forked_from_id).exclude(base="").first()
+    line = lines.originals(execution.id)
+    rows = Worktree.objects.filter(execution__in=line).exclude(base="")
+    return min(rows, key=lambda row: line.index(row.execution_id), default=None)

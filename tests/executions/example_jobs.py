@@ -77,3 +77,11 @@ def hold(value: dict[str, str], this: CurrentJob) -> str:
         time.sleep(0.01)
     note(value["log"], f"ended:{os.getpid()}")
     return f"done:{os.getpid()}"
+
+
+@job("test.tick", max_retries=0)
+def tick(value: dict[str, Any]) -> int:
+    """Take a moment; whoever dies in it has left a line."""
+    note(value["log"], str(value["n"]))
+    time.sleep(value["seconds"])
+    return int(value["n"])

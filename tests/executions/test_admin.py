@@ -20,6 +20,7 @@ from executions.models import (
     Entry,
     Event,
     Execution,
+    Job,
     PauseReason,
     Status,
     ToolCall,
@@ -69,6 +70,9 @@ def with_everything(agent: Agent) -> Execution:
     Worktree.objects.create(
         execution=run, repository="r", host="h", path="p", branch="signalbox/x", base="b"
     )
+    Job.objects.create(
+        execution=run, key="k", kind="test.add", digest="d", due_at=timezone.now(), input={"a": 1}
+    )
     return run
 
 
@@ -77,6 +81,7 @@ MODELS = {
     "entry": Entry,
     "event": Event,
     "toolcall": ToolCall,
+    "job": Job,
     "checkpoint": Checkpoint,
     "condition": Condition,
     "worktree": Worktree,
@@ -95,6 +100,14 @@ def test_every_page_loads_and_offers_no_editing(admin: Client, agent: Agent, mod
     assert b'name="_save"' not in detail.content
     assert admin.get(page(model, "add")).status_code == 403
     assert admin.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_jobs_are_cancelled_by_an_action(admin: Client, agent: Agent) -> None:
+    with_everything(agent)
+    chosen = {"action": "cancel", "_selected_action": [str(Job.objects.get().pk)]}
+    assert said(admin.post(page("job"), chosen)) == ["Jobs cancelled: 1."]
+    assert Job.objects.get().status == "cancelled"
+    assert "The job is cancelled." in said(admin.post(page("job"), chosen))[-1]
 
 
 def test_workers_are_listed(admin: Client) -> None:

@@ -14,10 +14,11 @@ from rest_framework.test import APIClient
 
 from agents.activity import SYSTEM
 from agents.models import Agent, Organization, Role
-from executions import actions
+from executions import actions, documents
 from executions.configuration import Wish
 from executions.models import (
     Checkpoint,
+    Condition,
     Entry,
     Event,
     Execution,
@@ -127,7 +128,12 @@ def test_the_document_names_everything(
             "entries": f"{here}/entries",
             "checkpoints": f"{here}/checkpoints",
             "tool_calls": f"{here}/tool-calls",
+            "jobs": f"{here}/jobs",
+            "signals": f"{here}/signals",
+            "children": f"{here}/children",
             "diff": f"{here}/diff",
+            "explain": f"{here}/explain",
+            **{control: f"{here}/{control}" for control in documents.CONTROLS},
             "agent": f"/api/v0/agents/{agent.id}",
         },
     }
@@ -139,7 +145,42 @@ def stamp(time: Any) -> str:
 
 def test_every_link_can_be_followed(api: APIClient, agent: Agent) -> None:
     links = api.get(of(a_run(agent))).json()["links"]
+    asked = {links.pop(control) for control in documents.CONTROLS}
     assert {api.get(link).status_code for link in links.values()} == {200}
+    assert {api.get(link).status_code for link in asked} == {405}
+
+
+def test_relatives_are_named(api: APIClient, agent: Agent) -> None:
+    parent, original, run = a_run(agent), a_run(agent), a_run(agent)
+    relatives = {"parent": parent, "retry_of": original, "forked_from": original}
+    Execution.objects.filter(pk=run.pk).update(**relatives, fork_position=1)
+    document = api.get(of(run)).json()
+    assert {name: document[name] for name in relatives} == {
+        name: str(row.id) for name, row in relatives.items()
+    }
+    assert not relatives.keys() & api.get(of(parent)).json().keys()
+
+
+def test_a_wait_says_what_for_and_what_of_it_is_met(api: APIClient, agent: Agent) -> None:
+    run, target, due = a_run(agent), uuid4(), timezone.now() + timedelta(hours=1)
+    assert move(
+        run, Status.PAUSED, event="execution.paused", pause_reason="operator", wait_mode="all"
+    )
+    kept = {"execution": run, "wait_number": 1}
+    Condition.objects.create(**kept, kind="timer", reason="model_busy", due_at=due)
+    Condition.objects.create(**kept, kind="signal", name="go.*")
+    Condition.objects.create(**kept, kind="job", target_id=target, met_at=timezone.now())
+    nothing = {"name": None, "target": None, "reason": "", "due_at": None, "met": False}
+    document = api.get(of(run)).json()
+    assert document["wait"] == {
+        "mode": "all",
+        "conditions": [
+            {**nothing, "kind": "timer", "reason": "model_busy", "due_at": stamp(due)},
+            {**nothing, "kind": "signal", "name": "go.*"},
+            {**nothing, "kind": "job", "target": str(target), "met": True},
+        ],
+    }
+    conforms(api.get("/api/v0/schema/", {"format": "json"}).json(), "Execution", document)
 
 
 def test_a_failure_is_told_with_its_code(api: APIClient, agent: Agent) -> None:
@@ -307,6 +348,24 @@ def test_the_list_of_an_agent_has_its_executions_only(
     assert ids(api.get(url(str(agent.id)), {"status": "failed"})) == []
     refused(api.get(url("nobody")), 404, "AGENT_NOT_FOUND")
     refused(api.get(url(agent), {"agent": str(agent.id)}), 400, "UNKNOWN_PARAMETER")
+
+
+def test_children_are_listed_newest_first(api: APIClient, agent: Agent) -> None:
+    parent, *children = (a_run(agent) for _ in range(4))
+    Execution.objects.filter(pk__in=[child.pk for child in children]).update(parent=parent)
+    ended(children[0])
+    expected = [str(child.id) for child in reversed(children)]
+    assert ids(api.get(of(parent, "/children"))) == expected
+    assert ids(api.get(of(parent, "/children"), {"status": "completed"})) == expected[-1:]
+    assert ids(api.get(LIST, {"parent": str(parent.id)})) == expected
+    assert ids(api.get(of(children[0], "/children"))) == []
+    refused(api.get(of(parent, "/children?parent=x")), 400, "UNKNOWN_PARAMETER")
+    costs = set()
+    for count in (1, 3):
+        with CaptureQueriesContext(connection) as asked:
+            ids(api.get(of(parent, "/children"), {"limit": count}))
+        costs.add(len(asked))
+    assert len(costs) == 1
 
 
 def test_a_list_costs_the_same_however_long_it_is(api: APIClient, agent: Agent) -> None:
@@ -481,18 +540,18 @@ def test_a_control_with_a_key_has_its_effect_once(api: APIClient, agent: Agent) 
 
 # --- who may -----------------------------------------------------------------------------------
 
-READS = ("", "/diff", "/events", "/entries", "/checkpoints", "/tool-calls")
-CONTROLS = ("/cancel", "/pause", "/resume", "/extend", "/finish")
+READS = tuple(f"/{path}" for path in documents.SUBJECTS.values())
+CONTROLS = tuple(f"/{control}" for control in documents.CONTROLS)
+BODIES = {"/extend": {"turns": 1}, "/fork": {"checkpoint": 1}}
 
 
 def test_nothing_of_another_organization_is_there(api: APIClient, agent: Agent) -> None:
     stranger = client_of(make_organization())
     run = a_run(agent)
-    for tail in READS:
+    for tail in ("", *READS):
         refused(stranger.get(of(run, tail)), 404, "NOT_FOUND")
     for tail in CONTROLS:
-        body = {"turns": 1} if tail == "/extend" else {}
-        refused(stranger.post(of(run, tail), body), 404, "NOT_FOUND")
+        refused(stranger.post(of(run, tail), BODIES.get(tail, {})), 404, "NOT_FOUND")
     refused(stranger.delete(of(run)), 404, "NOT_FOUND")
     assert ids(stranger.get(LIST)) == []
     refused(stranger.get(url(str(agent.id))), 404, "AGENT_NOT_FOUND")
@@ -503,7 +562,7 @@ def test_nothing_of_another_organization_is_there(api: APIClient, agent: Agent) 
 def test_a_viewer_reads_and_does_not_control(organization: Organization, agent: Agent) -> None:
     viewer = client_of(organization, Role.VIEWER)
     run = a_run(agent)
-    assert {viewer.get(of(run, tail)).status_code for tail in READS} == {200}
+    assert {viewer.get(of(run, tail)).status_code for tail in ("", *READS)} == {200}
     for tail in CONTROLS:
         refused(viewer.post(of(run, tail), {}), 403, "ROLE_TOO_LOW")
     refused(viewer.delete(of(run)), 403, "ROLE_TOO_LOW")

@@ -19,7 +19,7 @@ from tests.executions import example_jobs  # noqa: F401  Registers the jobs belo
 from tests.executions.asking import refused
 from tests.executions.polling import BASE, ByHand, a_remote_agent, a_remote_run, worker_client
 from tests.executions.test_dispatch_fence import lapse
-from tests.factories import all_at_once, make_key
+from tests.factories import all_at_once, client_of, make_key
 from tests.starting import an_organization
 from tests.streaming import a_server
 
@@ -189,6 +189,50 @@ def test_entries_are_read_as_lines_after_a_position(claimed: ByHand) -> None:
             assert answer.headers["Content-Type"] == "application/jsonl"
             lines = [json.loads(line) for line in answer.read().splitlines()]
             assert [line["position"] for line in lines] == list(range(first, first + count))
+
+
+def test_a_fork_has_its_past_and_goes_on_from_the_checkpoint(claimed: ByHand) -> None:
+    claimed.say("one", idempotency_key="a")
+    claimed.told("checkpoints", sequence=1, state={"at": 1})
+    claimed.say("two")
+    claimed.told("complete")
+    actions.fork(claimed.row, checkpoint=1, text="Again.", by=SYSTEM)
+    fork = ByHand(claimed.client)
+    assert fork.id != claimed.id
+    assert (fork.claimed["checkpoint"]["sequence"], fork.claimed["checkpoint"]["state"]) == (
+        1,
+        {"at": 1},
+    )
+    assert lines_of(fork) == ["Greet.", "one", "Again."]
+    # What the past has done already is not done again.
+    assert fork.say("one", idempotency_key="a")["repeated"] is True
+    past = str(Entry.objects.get(position=2, execution=claimed.id).pk)
+    answer = fork.send("entries", entries=[{"text": "x"}], parent_id=past)
+    refused(answer, 409, "ENTRY_NOT_LEAF")
+    assert fork.say("three", parent_id=fork.claimed["leaf"])["entries"][0]["position"] == 4
+
+
+def lines_of(claimed: ByHand) -> list[str]:
+    key = make_key(claimed.row.organization, Role.OPERATOR, ("dispatch",))[1]
+    with a_server() as server:
+        connected = HTTPConnection(server.host, server.port, timeout=30)
+        path = f"{BASE}/{claimed.id}/entries?epoch={claimed.epoch}"
+        connected.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+        lines = connected.getresponse().read().splitlines()
+    return [json.loads(line)["content"]["text"] for line in lines]
+
+
+def test_an_execution_without_an_agent_can_be_remote(claimed: ByHand) -> None:
+    claimed.told("complete")
+    api = client_of(claimed.row.organization)
+    body = {"kind": "remote", "prompt": "Do it.", "max_turns": 2}
+    answer = api.post("/api/v0/executions/agents", body)
+    assert answer.status_code == 202, answer.content
+    inline = ByHand(claimed.client, kinds=["remote"])
+    assert (inline.id, inline.claimed["agent"]["id"]) == (answer.json()["exec_id"], None)
+    assert inline.claimed["remaining"]["turns"] == 2
+    inline.told("heartbeat")
+    inline.told("complete")
 
 
 # --- checkpoints

@@ -17,7 +17,7 @@ from agents.models import Agent
 from executions import actions, diagnosis, pollers, semaphore
 from executions.configuration import Wish
 from executions.engine import permits
-from executions.models import Execution, PauseReason, Status, Worker
+from executions.models import Execution, Job, PauseReason, Status, Worker
 from executions.semaphore import Request, Scope
 from executions.states import move
 from tests.executions.carrying import a_worker, claimed
@@ -65,12 +65,17 @@ def test_a_sound_installation_is_found_sound(agent: Agent) -> None:
 
 
 def test_no_worker_and_an_unserved_queue_are_wrong(agent: Agent) -> None:
-    aged(a_run(agent), worker_queue="gpu")
+    run = a_run(agent)
+    aged(run, worker_queue="gpu")
+    Job.objects.create(
+        execution=run, key="k", kind="test.add", due_at=timezone.now(), worker_queue="heavy"
+    )
     a_worker(silent_for=timedelta(minutes=5))
     code, found = examined()
     assert code == 1
     assert wrong(found) == {
         "workers": "Start one: manage.py up, or celery -A config worker.",
+        "queue heavy": "Start a worker with --queues heavy.",
         "queue gpu": "Start a worker with --queues gpu.",
     }
 

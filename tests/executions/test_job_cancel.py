@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from agents.activity import SYSTEM
 from agents.models import Activity
+from executions import actions
+from executions.engine import ends
+from executions.engine.claim import Batch
+from executions.engine.conditions import Wait, Wanted
 from executions.engine.job_cancel import cancel
 from executions.engine.job_moves import Leave, leave
 from executions.engine.jobs import cancel_jobs_of
 from executions.errors import JobState
-from executions.models import Execution, Job, JobStatus
+from executions.models import Condition, Execution, Job, JobStatus, WaitMode
 from tests.executions.example_jobs import lines
 from tests.executions.scheduling import (
     a_claim,
@@ -28,7 +32,7 @@ from tests.executions.scheduling import (
     told,
     tried,
 )
-from tests.factories import all_at_once
+from tests.factories import all_at_once, somebody_waits_for_a_lock
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,6 +111,53 @@ def test_what_has_ended_cannot_be_cancelled(end: str) -> None:
     assert refusal.value.facts == {"job_status": end, "allowed": ["queued", "running"]}
 
 
+def test_a_cancel_sees_a_job_that_is_just_beginning() -> None:
+    claim = a_claim()
+    job = scheduled(claim)
+    seen: list[Any] = []
+
+    def ask() -> None:
+        try:
+            seen.append(cancel(job, by=SYSTEM).status)
+        except JobState as refusal:
+            seen.append(refusal)
+        finally:
+            connection.close()
+
+    asking = threading.Thread(target=ask)
+    with transaction.atomic():
+        Execution.objects.select_for_update(no_key=True).get(pk=claim.id)
+        asking.start()
+        wait_until(somebody_waits_for_a_lock)
+        taken(job)
+    asking.join()
+    assert seen == ["running"]
+    assert Job.objects.get().cancel_requested_at is not None
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_who_waits_for_a_job_goes_on_when_it_is_cancelled(is_running: bool) -> None:
+    claim = a_claim()
+    job = scheduled(claim)
+    mine = taken(job).job if is_running else job
+    assert ends.suspend(
+        claim, Batch(), Wait([Wanted(Condition.Kind.JOB, target_id=job.id)], WaitMode.ALL)
+    )
+    cancel(job, by=SYSTEM)
+    if is_running:
+        assert Execution.objects.get(pk=claim.id).status == "waiting"
+        assert leave(mine, Leave(JobStatus.CANCELLED), is_cancelled=True)
+    assert Execution.objects.get(pk=claim.id).status == "queued"
+
+
+def test_many_cascades_at_once_do_not_stand_in_each_others_way() -> None:
+    claim = a_claim()
+    for n in range(20):
+        scheduled(claim, key=f"k{n}")
+    found = all_at_once(*[partial(cancel_jobs_of, claim.id)] * 6)
+    assert sorted(found) == [0] * 5 + [20]
+
+
 def test_cancel_and_claim_at_once_agree() -> None:
     for _ in range(10):
         job = a_job()
@@ -141,3 +192,19 @@ def test_the_jobs_of_an_execution_are_cancelled_with_it() -> None:
     assert Job.objects.get(pk=other.pk).status == "queued"
     # Nothing follows the end of an execution.
     assert "job.cancelled" not in told(claim.execution)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed", "completed"])
+def test_the_end_of_an_execution_reaches_its_jobs_at_once(end: str) -> None:
+    claim = a_claim()
+    scheduled(claim)
+    if end == "cancelled":
+        ends.suspend(claim, Batch(), Wait(seconds=60, reason="test"))
+        actions.cancel(claim.execution, by=SYSTEM)
+    elif end == "failed":
+        ends.fail(claim, Batch(), code="AGENT_ERROR", message="x")
+    else:
+        ends.complete(claim, Batch(), output=None, diff=None)
+    assert Execution.objects.get(pk=claim.id).status == end
+    # What is completed lets its jobs go on.
+    assert Job.objects.get().status == ("queued" if end == "completed" else "cancelled")

@@ -88,6 +88,30 @@ def test_no_job_begins_of_an_execution_that_ends_badly(status: Status) -> None:
     assert take(job.id, 0, "w:1", kinds=["test.add"]) is None
 
 
+def test_no_job_begins_of_an_execution_that_is_just_being_cancelled() -> None:
+    """The claim waits for the execution's row, and sees what has become of it."""
+    claim = a_claim()
+    job = scheduled(claim)
+    begun: list[object] = []
+
+    def begin() -> None:
+        try:
+            begun.append(take(job.id, 0, "w:1", kinds=["test.add"]))
+        finally:
+            connection.close()
+
+    beginning = threading.Thread(target=begin)
+    with transaction.atomic():
+        rows = Execution.objects.filter(pk=claim.id)
+        rows.select_for_update(no_key=True).get()
+        beginning.start()
+        wait_until(somebody_waits_for_a_lock)
+        rows.update(status=Status.CANCELLING, cancel_requested_at=timezone.now())
+    beginning.join()
+    assert begun == [None]
+    assert Job.objects.get().status == "queued"
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_a_claim_that_was_lost_ends_nothing(end: Leave) -> None:
     job = a_job()

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
 from django.db.models import F
 from django.utils import timezone
 
 from agents.runtime.job_retries import FIRST_BACKOFF
-from executions.engine.control import Reason
+from executions.engine import job_runs
+from executions.engine.control import Control, Interrupted, Reason
 from executions.models import Event, Execution, Job
 from tests.executions.example_jobs import lines
-from tests.executions.scheduling import a_job, a_kept_process, a_process, make_due, told, tried
+from tests.executions.scheduling import (
+    a_job,
+    a_kept_process,
+    a_process,
+    make_due,
+    taken,
+    told,
+    tried,
+)
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+LEASE = settings.EXECUTION_LEASE.total_seconds()
 
 
 def failed(job: Job) -> tuple[str, str]:
@@ -160,6 +174,7 @@ def test_code_that_asks_is_told_that_its_time_is_over(tmp_path: Any) -> None:
     job = a_job("test.hold", input=given, timeout=1, max_retries=0)
     tried(job)
     assert failed(job)[0] == "TIMED_OUT"
+    wait_until(lambda: f"job-{job.id}" not in [thread.name for thread in threading.enumerate()])
 
 
 def test_a_worker_that_stops_gives_the_try_back(tmp_path: Any) -> None:
@@ -181,6 +196,30 @@ def _stop(process: Any, log: Path) -> None:
     wait_until(lambda: lines(log))
     for control in process.keeper._controls():
         control.interrupt(Reason.DRAIN)
+
+
+def test_a_process_that_stood_still_since_its_claim_begins_nothing(tmp_path: Path) -> None:
+    given = {"log": str(tmp_path / "log"), "until": str(tmp_path)}
+    claim = taken(a_job("test.hold", input=given))
+    control = Control(claim, LEASE, taken_at=time.monotonic() - LEASE)
+    with pytest.raises(Interrupted):
+        job_runs._outcome(claim, control)
+    assert lines(tmp_path / "log") == []
+
+
+def test_an_end_is_kept_when_postgresql_is_back_before_the_lease_is_over() -> None:
+    job = a_job()
+    failures = [OperationalError("gone"), OperationalError("gone")]
+
+    def away(execute: Any, sql: str, *more: Any) -> Any:
+        if "UPDATE executions_job" in sql and "'running'" not in sql and failures:
+            raise failures.pop()
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(away):
+        tried(job)
+    assert not failures
+    assert (job.status, job.output) == ("completed", 3)
 
 
 def test_a_worker_that_stops_takes_no_more() -> None:

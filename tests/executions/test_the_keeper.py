@@ -10,10 +10,13 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
 from executions.connections import options
 from executions.engine.keeper import Keeper
+from executions.models import Execution, Job
 from tests.executions.carrying import claimed
+from tests.executions.scheduling import a_claim, scheduled, taken
 from tests.processes import wait_until
 from tests.starting import a_run, an_agent
 
@@ -50,6 +53,35 @@ def test_a_lease_is_kept_while_another_write_of_the_keeper_hangs(keeper: Keeper)
             assert control.is_lease_held
             assert not control.stop.is_set()
             time.sleep(0.05)
+
+
+def test_a_row_that_was_locked_for_a_moment_is_looked_at_again_soon(keeper: Keeper) -> None:
+    """Whoever ends a job locks its execution too, and of many one always does."""
+    claim = claimed(a_run(an_agent(), {"say": "x"}))
+    rows = Execution.objects.filter(pk=claim.id)
+    with keeper.watch(claim, taken_at=time.monotonic()) as control:
+        with transaction.atomic():
+            before = rows.select_for_update(no_key=True).get().lease_expires_at
+            time.sleep(LEASE / 3 * 1.2)  # Past the one look that there would be.
+        wait_until(lambda: rows.get().lease_expires_at != before, seconds=LEASE / 6)
+        assert control.is_lease_held
+
+
+def test_leases_of_executions_and_jobs_are_kept_together(keeper: Keeper) -> None:
+    run = a_claim()
+    job = taken(scheduled(run))
+    began = time.monotonic()
+    with (
+        keeper.watch(run, taken_at=began) as of_run,
+        keeper.watch(job, taken_at=began) as of_job,
+    ):
+        Job.objects.filter(pk=job.id).update(cancel_requested_at=timezone.now())
+        wait_until(lambda: time.monotonic() > began + LEASE * 1.5)
+        assert of_run.is_lease_held
+        assert of_job.is_lease_held
+        assert (of_job.is_cancelling, of_run.is_cancelling) == (True, False)
+    rows = [Execution.objects.get(pk=run.id), Job.objects.get(pk=job.id)]
+    assert all(row.lease_expires_at > timezone.now() for row in rows)
 
 
 def test_a_dead_network_ends_the_keepers_connection_within_a_lease(

@@ -567,6 +567,36 @@ def test_a_fork_goes_on_with_the_files_and_the_base_of_its_original(repository: 
         assert [file["path"] for file in diff["files"]] == ["b.txt", "c.txt"]
 
 
+def test_a_fork_of_a_fork_without_files_goes_on_with_those_of_the_first(repository: Path) -> None:
+    for of_board in (_board(repository), None):
+        original = _execution(of_board)
+        first = _prepare(original)
+        (first.directory / "b.txt").write_text("b")
+        kept = worktrees.keep(first, 1)
+        between = _execution(of_board, forked_from=original, fork_position=0, tree=kept)
+        fork = _execution(of_board, forked_from=between, fork_position=0, tree=kept)
+        second = _prepare(fork)
+        assert (second.directory / "b.txt").read_text() == "b"
+        assert (second.git_dir, second.base) == (first.git_dir, first.base)
+
+
+def test_the_files_of_a_fork_outlive_the_worktree_of_its_original(repository: Path) -> None:
+    for of_board in (_board(repository), None):
+        original = _execution(of_board)
+        first = _prepare(original)
+        (first.directory / "b.txt").write_text("b")
+        kept = worktrees.keep(first, 1)
+        fork = _execution(of_board, forked_from=original, fork_position=0, tree=kept)
+        _end(original, days_ago=8)
+        assert worktrees.prune() == 1
+        long_ago = time.time() - timedelta(days=8).total_seconds()
+        os.utime(first.git_dir, (long_ago, long_ago))
+        worktrees.prune()
+        git(first.git_dir, "gc", "--quiet", "--prune=now")
+        assert not first.directory.exists()
+        assert (_prepare(fork).directory / "b.txt").read_text() == "b"
+
+
 def test_executions_of_one_repository_work_at_once(repository: Path) -> None:
     board = _board(repository)
     executions = [_execution(board, agent=None, agent_name="Ada L.") for _ in range(4)]

@@ -19,7 +19,8 @@ from agents.rest.permissions import check_may
 from agents.rest.plain_views import Operation, documented
 from agents.rest.waiting import leave_thread
 from agents.watching.looks import look
-from executions.models import Entry, Execution
+from executions import lines
+from executions.models import Execution
 from executions.remote.bodies import AfterSerializer
 from executions.remote.run import seen
 from executions.remote.views import EPOCH, TAGS, check_key
@@ -60,12 +61,11 @@ async def _lines(execution: Execution, after: int) -> AsyncIterator[bytes]:
 
 
 def _page(execution: Execution, after: int) -> list[tuple[int, bytes]]:
-    rows = Entry.objects.filter(
-        execution=execution, position__gt=after, position__lte=execution.position
-    )
+    """Of the whole line: a past that it shares with its originals is among it."""
+    rows = lines.entries(execution).filter(position__gt=after, position__lte=execution.position)
     return [
         (row.position, JSONRenderer().render(EntrySerializer(row).data) + b"\n")
-        for row in rows.order_by("position")[:PAGE]
+        for row in rows[:PAGE]
     ]
 
 

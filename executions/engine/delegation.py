@@ -1,0 +1,260 @@
+"""What a run hands to others and waits for: jobs for any worker, children for any agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from agents.activity import Actor
+from agents.models import ActorKind, Agent
+from agents.queries import find_agent
+from agents.runtime.context import (
+    ChildHandle,
+    ChildResult,
+    JobFailed,
+    JobHandle,
+    JobResult,
+    Rejected,
+    Spawn,
+)
+from agents.runtime.json_values import storable
+from executions import actions, grounds, signals, starts
+from executions.configuration import Wish
+from executions.engine import children, job_cancel, jobs, waits
+from executions.engine.conditions import Wanted
+from executions.engine.effects import Effects, NotYet, asking
+from executions.errors import ExecutionState, JobState
+from executions.grounds import Ground
+from executions.models import JOB_TERMINAL, Condition, Execution, Job, JobStatus, WaitMode
+
+Results = list[dict[str, Any]]
+
+
+class Delegation(Effects):
+    """Jobs and children, each an effect with its key."""
+
+    @property
+    def actor(self) -> Actor:
+        """The agent as the one who does what its code does; without an agent, the execution."""
+        row = self.claim.execution
+        return Actor(ActorKind.AGENT, row.agent_id or row.id, row.agent_name or row.kind)
+
+    # --- jobs
+
+    def schedule_job(self, key: str, kind: str, given: Any = None, **options: Any) -> JobHandle:
+        stored = storable(given)
+        effect = self.known(key, "job", [kind, stored])
+        with asking():
+            job_id = self.held(effect, lambda: self._scheduled(key, kind, stored, options))
+        return JobHandle(UUID(job_id), key)
+
+    def _scheduled(self, key: str, kind: str, given: Any, options: dict[str, Any]) -> str:
+        job = jobs.schedule(self.claim.execution, key=key, kind=kind, input=given, **options)
+        self.batch.event("job.scheduled", **jobs.facts_of(job))
+        return str(job.id)
+
+    def join_all(
+        self, key: str, jobs: Sequence[JobHandle], *, timeout: float | None = None
+    ) -> list[Any]:
+        results = self.join_all_settled(key, jobs, timeout=timeout)
+        for result in results:
+            if result.status not in JOB_TERMINAL:
+                raise TimeoutError(f"Job {result.key!r} is {result.status} after {timeout} s.")
+            if not result.is_ok:
+                raise JobFailed(result)
+        return [result.output for result in results]
+
+    def join_all_settled(
+        self, key: str, jobs: Sequence[JobHandle], *, timeout: float | None = None
+    ) -> list[JobResult]:
+        found = self._joined(key, Condition.Kind.JOB, jobs, _job_results, timeout=timeout)
+        return [JobResult(job.id, job.key, **each) for job, each in zip(jobs, found, strict=True)]
+
+    def select_ok(
+        self,
+        key: str,
+        jobs: Sequence[JobHandle],
+        *,
+        cancel_losers: bool = True,
+        timeout: float | None = None,
+    ) -> JobResult:
+        ids = [job.id for job in jobs]
+        found = self.wait_for(
+            self.known(key, "select", [str(each) for each in ids]),
+            lambda: _first_ok(ids),
+            lambda: _still_open(ids),
+            timeout=timeout,
+            late=lambda: _job_results(ids),
+        )
+        results = [JobResult(j.id, j.key, **each) for j, each in zip(jobs, found, strict=True)]
+        won = next((result for result in results if result.is_ok), None)
+        if cancel_losers:
+            for job in (job for job in jobs if won is None or job.id != won.id):
+                self.cancel_job(f"{key}:lost:{job.key}", job)
+        if won is None:
+            raise JobFailed(results[-1])
+        return won
+
+    def cancel_job(self, key: str, job: JobHandle) -> None:
+        effect = self.known(key, "cancel_job", str(job.id))
+        if effect.is_finished:
+            return
+        mine = Job.objects.filter(pk=job.id, execution=self.claim.id).first()
+        if mine is None:
+            raise Rejected("JOB_NOT_FOUND", "There is no such job of this execution.")
+        with suppress(JobState):  # It has ended.
+            job_cancel.cancel(mine, by=self.actor)
+        self.keep(effect)
+
+    # --- children
+
+    def spawn(self, key: str, what: Spawn) -> ChildHandle:
+        asked = storable(asdict(what))
+        effect = self.known(key, "child", asked)
+        if effect.is_finished:
+            return ChildHandle(UUID(effect.result), key)
+        row = self.claim.execution
+        if row.depth >= children.DEEPEST:
+            raise Rejected("TOO_DEEP", f"{children.DEEPEST} executions stand above this already.")
+        with asking():
+            agent = self._agent_for(what)
+        wish = Wish(
+            action=what.action,
+            prompt=what.prompt,
+            values=asked["values"],
+            board=row.board,
+            priority=what.priority,
+        )
+        with asking(), grounds.held(Ground(row.organization_id, agent, row.board)) as ground:
+            child = starts.begin(ground, agent, wish, by=self.actor, parent=row)
+            self.batch.event("child.spawned", child=str(child.id), agent=agent.name, key=key)
+            self.keep(effect, str(child.id))
+        return ChildHandle(child.id, key)
+
+    def _agent_for(self, what: Spawn) -> Agent:
+        row = self.claim.execution
+        if not what.agent:
+            if row.agent is None:
+                raise Rejected("AGENT_REQUIRED", "An execution without an agent names the child's.")
+            return row.agent
+        return find_agent(Agent.objects.filter(organization=row.organization_id), what.agent)
+
+    def join_children(
+        self, key: str, children: Sequence[ChildHandle], *, timeout: float | None = None
+    ) -> list[ChildResult]:
+        found = self._joined(
+            key,
+            Condition.Kind.CHILD,
+            children,
+            _child_results,
+            timeout=timeout,
+            seen=lambda: self._note_ends(children),
+        )
+        return [ChildResult(c.id, c.key, **each) for c, each in zip(children, found, strict=True)]
+
+    def _note_ends(self, children_: Sequence[ChildHandle]) -> None:
+        """Of ends that nobody has told of, the commit that sees them has the events."""
+        for facts in children.tell_of_ended([child.id for child in children_]):
+            self.batch.event("child.finished", **facts)
+
+    def cancel_child(self, key: str, child: ChildHandle, *, reason: str = "") -> None:
+        effect = self.known(key, "cancel_child", str(child.id))
+        if effect.is_finished:
+            return
+        with suppress(ExecutionState):  # It has ended.
+            actions.cancel(self._child(child.id), by=self.actor, reason=reason)
+        self.keep(effect)
+
+    def signal_child(self, key: str, child: ChildHandle, name: str, value: Any = None) -> None:
+        self._signal(key, self._child(child.id), name, value)
+
+    def signal_parent(self, key: str, name: str, value: Any = None) -> None:
+        parent = self.claim.execution.parent
+        if parent is None:
+            raise Rejected("NO_PARENT", "This execution has no parent.")
+        self._signal(key, parent, name, value)
+
+    def _child(self, child_id: UUID) -> Execution:
+        mine = Execution.objects.filter(pk=child_id, parent=self.claim.id).first()
+        if mine is None:
+            raise Rejected("CHILD_NOT_FOUND", "There is no such child of this execution.")
+        return mine
+
+    def _signal(self, key: str, to: Execution, name: str, value: Any) -> None:
+        """Send a signal up or down in the commit of the effect; the parent's row comes first."""
+        stored = storable(value)
+        effect = self.known(key, "send", [str(to.id), name, stored])
+        if effect.is_finished:
+            return
+        is_up = to.id == self.claim.execution.parent_id
+        with asking():
+            locked = waits.locked(to.id) if is_up else None
+            self.keep(effect)
+            locked = locked or waits.locked(to.id)
+            assert locked is not None
+            signals.deliver(locked, name=name, value=stored, by=self.actor)
+
+    # --- both
+
+    def _joined(
+        self,
+        key: str,
+        kind: Condition.Kind,
+        those: Sequence[JobHandle] | Sequence[ChildHandle],
+        look: Callable[[Sequence[UUID]], Results],
+        *,
+        timeout: float | None,
+        seen: Callable[[], None] = lambda: None,
+    ) -> Results:
+        """Where each of them is, once all are over or the time is; `seen` is called with it."""
+        ids = [each.id for each in those]
+
+        def found(results: Results) -> Results:
+            seen()
+            return results
+
+        joined = self.wait_for(
+            self.known(key, f"{kind}s", [str(each) for each in ids]),
+            lambda: found(_all_over(look(ids))),
+            lambda: [Wanted(kind, target_id=each) for each in ids],
+            mode=WaitMode.ALL,
+            timeout=timeout,
+            late=lambda: found(look(ids)),
+        )
+        return list(joined)
+
+
+def _all_over(found: Results) -> Results:
+    if any(each["status"] not in _OVER for each in found):
+        raise NotYet
+    return found
+
+
+_OVER = ("completed", "failed", "cancelled")
+
+
+def _first_ok(ids: Sequence[UUID]) -> Results:
+    found = _job_results(ids)
+    if any(each["status"] == JobStatus.COMPLETED for each in found):
+        return found
+    return _all_over(found)
+
+
+def _still_open(ids: Sequence[UUID]) -> list[Wanted]:
+    """Those whose end is news: of those that failed already there is none."""
+    left = Job.objects.filter(pk__in=ids).exclude(status__in=JOB_TERMINAL).values_list("id")
+    return [Wanted(Condition.Kind.JOB, target_id=each) for (each,) in left]
+
+
+def _job_results(ids: Sequence[UUID]) -> Results:
+    fields = ("status", "output", "failure_code", "failure_message")
+    rows = {row["id"]: row for row in Job.objects.filter(pk__in=ids).values("id", *fields)}
+    return [{name: rows[each][name] for name in fields} for each in ids]
+
+
+def _child_results(ids: Sequence[UUID]) -> Results:
+    found = children.results(ids)
+    return [found[each] for each in ids]

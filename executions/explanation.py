@@ -1,0 +1,373 @@
+"""Why an execution is not running, in sentences for people and codes and facts for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+
+from agents.models import Activity
+from agents.remote import is_remote
+from executions import documents
+from executions.models import Condition, Execution, PauseReason, Status
+from executions.standing import Limit, Standing, standing
+
+
+class Because(StrEnum):
+    """What a reason is about; stable."""
+
+    AGENT_PAUSED = "agent_paused"
+    BOARD_PAUSED = "board_paused"
+    ORGANIZATION_FULL = "organization_full"
+    BOARD_FULL = "board_full"
+    AGENT_FULL = "agent_full"
+    NO_WORKER = "no_worker"
+    WORKERS_BUSY = "workers_busy"
+    ADMITTED = "admitted"
+    IN_LINE = "in_line"
+    RUNNING = "running"
+    PAUSE_REQUESTED = "pause_requested"
+    LEASE_LOST = "lease_lost"
+    CANCELLING = "cancelling"
+    WAITING = "waiting"
+    PAUSED_BY_PERSON = "paused_by_person"
+    TURN_LIMIT = "turn_limit"
+    BUDGET = "budget"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that is so, and what would change it (empty where nothing need)."""
+
+    code: Because
+    text: str
+    goes_on: str = ""
+
+
+Reasons = Iterator[Reason]
+
+
+def explain(execution: Execution) -> dict[str, Any]:
+    """The document of `GET /{id}/explain`; what does not apply is null or empty."""
+    now = standing(execution)
+    row, reasons = now.execution, reasons_of(now)
+    return {
+        "exec_id": row.id,
+        "status": row.status,
+        "summary": " ".join(part for each in reasons for part in (each.text, each.goes_on) if part),
+        "reasons": [asdict(reason) for reason in reasons],
+        "since": now.since() or row.finished_at or row.queued_at,
+        "queue": documents.queue(now.place),
+        "limits": [asdict(limit) | {"is_full": limit.is_full} for limit in now.limits],
+        "wait": documents.wait(row),
+        "asked_by": _asked_by(now),
+        "last_failure": _last_failure(now),
+        "recoveries": {"count": row.recoveries, "limit": settings.EXECUTION_MAX_RECOVERIES},
+        "worker": _worker(now),
+        "next_attempt_at": _next_attempt(row),
+        "finished_at": row.finished_at,
+    }
+
+
+def reasons_of(now: Standing) -> list[Reason]:
+    """Why it stands as it does, what weighs most first; there is always one."""
+    return list(_BY_STATUS[Status(now.execution.status)](now))
+
+
+# --- queued ------------------------------------------------------------------------------------
+
+
+def _queued(now: Standing) -> Reasons:
+    row = now.execution
+    found = [*_paused_above(now), *(_full(each) for each in now.limits if each.is_full)]
+    yield from found
+    if not now.fleet.live:
+        yield _no_worker(row)
+    elif row.admitted_epoch is not None:
+        yield _admitted(now)
+    elif not found:
+        yield _in_line(now)
+
+
+def _no_worker(row: Execution) -> Reason:
+    queue = row.worker_queue
+    if is_remote(row.kind):
+        return Reason(
+            Because.NO_WORKER,
+            f"No worker outside polls for {row.kind} in the queue {queue}.",
+            "It goes on when one does: POST /api/v0/dispatch/poll.",
+        )
+    return Reason(
+        Because.NO_WORKER,
+        f"No live worker takes work of the queue {queue}.",
+        f"It goes on when one is started: celery -A config worker --queues {queue}.",
+    )
+
+
+def _paused_above(now: Standing) -> Reasons:
+    agent, board = now.execution.agent, now.execution.board
+    if agent is not None and agent.is_paused:
+        yield _agent_paused(now)
+    if board is not None and board.is_paused:
+        text = f"Its board {board.name} is paused."
+        yield Reason(Because.BOARD_PAUSED, text, "It goes on when the board is resumed.")
+
+
+def _agent_paused(now: Standing) -> Reason:
+    name = now.execution.agent.name if now.execution.agent else now.execution.agent_name
+    text = f"Its agent {name} is paused."
+    return Reason(Because.AGENT_PAUSED, text, "It goes on when the agent is resumed.")
+
+
+def _full(limit: Limit) -> Reason:
+    return Reason(
+        Because(f"{limit.scope}_full"),
+        f"Its {limit.scope} {limit.name} has {limit.held} of {limit.limit} executions at work.",
+        "It goes on when one of them leaves, or the limit is raised.",
+    )
+
+
+def _admitted(now: Standing) -> Reason:
+    fleet = now.fleet
+    if fleet.at_work >= fleet.threads:
+        text = f"It has its permit, and all {fleet.threads} threads of its workers are at work."
+        return Reason(Because.WORKERS_BUSY, text, "It goes on when one is free.")
+    return Reason(Because.ADMITTED, "It has its permit, and a worker is about to take it.")
+
+
+def _in_line(now: Standing) -> Reason:
+    before = now.place.position - 1 if now.place else 0
+    if before:
+        others = "another stands" if before == 1 else f"{before} others stand"
+        return Reason(Because.IN_LINE, f"It is queued, and {others} before it.")
+    return Reason(
+        Because.IN_LINE, "It is queued, and next; nothing stands in its way that rows tell of."
+    )
+
+
+# --- with a worker -----------------------------------------------------------------------------
+
+
+def _running(now: Standing) -> Reasons:
+    row = now.execution
+    if _is_lease_over(now):
+        yield _lease_lost(now, "goes back to the queue")
+        return
+    yield Reason(
+        Because.RUNNING, f"It is at work in turn {row.turn + 1}, on the worker {row.worker}."
+    )
+    if row.pause_requested_at is not None:
+        who = _name_of(_last(now, "execution.pause_requested"))
+        yield Reason(Because.PAUSE_REQUESTED, f"{who} asked it to pause at its next boundary.")
+
+
+def _cancelling(now: Standing) -> Reasons:
+    who = _name_of(_last(now, "execution.cancelling"))
+    yield Reason(Because.CANCELLING, f"{who} cancelled it{_because(now)}; its worker is to end it.")
+    if _is_lease_over(now):
+        yield _lease_lost(now, "is cancelled")
+
+
+def _is_lease_over(now: Standing) -> bool:
+    ends_at = now.execution.lease_expires_at
+    return ends_at is not None and ends_at < now.now
+
+
+def _lease_lost(now: Standing, what: str) -> Reason:
+    row = now.execution
+    assert row.lease_expires_at is not None
+    ago = _for_people(now.now - row.lease_expires_at)
+    text = f"Its worker {row.worker} has not renewed its lease, which ended {ago} ago."
+    return Reason(Because.LEASE_LOST, text, f"With the next sweep of any worker it {what}.")
+
+
+# --- waiting, paused ---------------------------------------------------------------------------
+
+
+def _waiting(now: Standing) -> Reasons:
+    yield from _conditions(now)
+
+
+def _conditions(now: Standing) -> Reasons:
+    conditions = list(now.execution.conditions.all())
+    if not conditions:
+        return
+    named = "; ".join(_described(condition) for condition in conditions)
+    several = f"{now.execution.wait_mode} of these: " if len(conditions) > 1 else ""
+    yield Reason(Because.WAITING, f"It waits for {several}{named}.")
+
+
+def _described(condition: Condition) -> str:
+    about = f" {condition.name or condition.target_id}"
+    words = {
+        Condition.Kind.TIMER: f"{_time(condition.due_at)}",
+        Condition.Kind.SIGNAL: f"the signal{about}",
+        Condition.Kind.APPROVAL: f"the decision on approval{about}",
+        Condition.Kind.TOOL_CALL: f"the decision on tool call{about}",
+        Condition.Kind.JOB: f"the end of job{about}",
+        Condition.Kind.CHILD: f"the end of its child{about}",
+    }
+    notes = [condition.reason.replace("_", " ")] if condition.reason else []
+    notes += ["met"] if condition.met_at else []
+    return words[Condition.Kind(condition.kind)] + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _paused(now: Standing) -> Reasons:
+    row = now.execution
+    yield _PAUSES[PauseReason(row.pause_reason)](now)
+    yield from _conditions(now)
+
+
+def _paused_by_person(now: Standing) -> Reason:
+    line = _last(now, "execution.paused") or _last(now, "execution.pause_requested")
+    asked = _last(now, "execution.pause_requested")
+    # A worker that carried the wish out wrote the later line.
+    who = _name_of(asked if asked and line and line.actor_kind == "system" else line)
+    text = f"{who} paused it at {_time(now.since())}."
+    return Reason(Because.PAUSED_BY_PERSON, text, "It goes on when somebody resumes it.")
+
+
+def _at_turn_limit(now: Standing) -> Reason:
+    row = now.execution
+    text = f"It has had {row.turn} of {row.max_turns} turns."
+    return Reason(Because.TURN_LIMIT, text, _AT_A_LIMIT)
+
+
+def _at_budget(now: Standing) -> Reason:
+    row = now.execution
+    used = row.usage.get("input_tokens", 0) + row.usage.get("output_tokens", 0)
+    parts = []
+    if row.token_budget is not None:
+        parts.append(f"{used} of {row.token_budget} tokens")
+    if row.seconds_budget is not None:
+        parts.append(f"{row.usage.get('seconds', 0):g} of {row.seconds_budget} seconds of work")
+    return Reason(Because.BUDGET, f"It has used {' and '.join(parts)}.", _AT_A_LIMIT)
+
+
+_AT_A_LIMIT = "It goes on when it is extended; or it is finished as it is, or cancelled."
+
+
+# --- ended -------------------------------------------------------------------------------------
+
+
+def _completed(now: Standing) -> Reasons:
+    at = _time(now.execution.finished_at)
+    yield Reason(Because.COMPLETED, f"It completed at {at}, after {now.execution.turn} turns.")
+
+
+def _failed(now: Standing) -> Reasons:
+    row = now.execution
+    text = f"It failed at {_time(row.finished_at)} with {row.failure_code}: {row.failure_message}"
+    yield Reason(
+        Because.FAILED, text, "A retry starts it afresh; a fork goes on from a checkpoint."
+    )
+
+
+def _cancelled(now: Standing) -> Reasons:
+    line = _last(now, "execution.cancelling") or _last(now, "execution.cancelled")
+    text = f"{_name_of(line)} cancelled it at {_time(now.execution.finished_at)}{_because(now)}."
+    yield Reason(Because.CANCELLED, text, _AGAIN)
+
+
+_AGAIN = "A retry starts it afresh; a fork goes on from a checkpoint."
+
+
+_BY_STATUS: Mapping[Status, Callable[[Standing], Reasons]] = {
+    Status.QUEUED: _queued,
+    Status.RUNNING: _running,
+    Status.CANCELLING: _cancelling,
+    Status.WAITING: _waiting,
+    Status.PAUSED: _paused,
+    Status.COMPLETED: _completed,
+    Status.FAILED: _failed,
+    Status.CANCELLED: _cancelled,
+}
+_PAUSES: Mapping[PauseReason, Callable[[Standing], Reason]] = {
+    PauseReason.OPERATOR: _paused_by_person,
+    PauseReason.AGENT: _agent_paused,
+    PauseReason.TURN_LIMIT: _at_turn_limit,
+    PauseReason.BUDGET: _at_budget,
+}
+
+
+# --- parts of the document, words --------------------------------------------------------------
+
+
+def _asked_by(now: Standing) -> dict[str, Any] | None:
+    """Who paused or cancelled what is paused, cancelling or cancelled."""
+    asked = {
+        Status.PAUSED: ("execution.paused", "execution.pause_requested"),
+        Status.CANCELLING: ("execution.cancelling",),
+        Status.CANCELLED: ("execution.cancelling", "execution.cancelled"),
+    }
+    lines = [_last(now, kind) for kind in asked.get(Status(now.execution.status), ())]
+    people = [line for line in lines if line and line.actor_kind != "system"]
+    if not people:
+        return None
+    line = people[0]
+    return {"kind": line.actor_kind, "id": line.actor_id, "name": line.actor_name}
+
+
+def _last_failure(now: Standing) -> dict[str, Any] | None:
+    row = now.execution
+    if row.status == Status.FAILED:
+        failed: dict[str, Any] = {"code": row.failure_code, "message": row.failure_message}
+        return failed | {"at": row.finished_at}
+    lost = now.told.get("execution.recovered")
+    if lost is None:
+        return None
+    worker = lost.data.get("worker", "")
+    message = f"Its worker {worker} was lost." if worker else "Its worker was lost."
+    return {"code": "WORKER_LOST", "message": message, "at": lost.created_at}
+
+
+def _worker(now: Standing) -> dict[str, Any] | None:
+    row, last = now.execution, now.fleet.last
+    if not row.worker:
+        return None
+    ends_at = row.lease_expires_at
+    left = None if ends_at is None else round((ends_at - now.now).total_seconds(), 1)
+    return {
+        "name": row.worker,
+        "is_alive": now.fleet.is_last_alive,
+        "seen_at": last.seen_at if last else None,
+        "lease_expires_at": ends_at,
+        "lease_seconds_left": left,
+    }
+
+
+def _next_attempt(row: Execution) -> datetime | None:
+    if row.status != Status.WAITING:
+        return None
+    due = [condition.due_at for condition in row.conditions.all() if condition.due_at]
+    return min(due, default=None)
+
+
+def _last(now: Standing, kind: str) -> Activity | None:
+    return next((line for line in now.by if line.type == kind), None)
+
+
+def _name_of(line: Activity | None) -> str:
+    if line is None or line.actor_kind == "system":
+        return "Signalbox"
+    return line.actor_name or f"A {line.actor_kind}"
+
+
+def _because(now: Standing) -> str:
+    reason = now.execution.cancel_reason
+    return f" ({reason})" if reason else ""
+
+
+def _time(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "an unknown time"
+
+
+def _for_people(age: timedelta) -> str:
+    return f"{max(0, round(age.total_seconds()))} s"

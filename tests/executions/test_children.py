@@ -1,0 +1,236 @@
+"""Children: spawned once, joined, signalled up and down, and ended with their parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agents.activity import SYSTEM
+from agents.models import Agent
+from agents.runtime import kinds
+from agents.runtime.context import AgentContext, ChildHandle, Rejected, Spawn
+from agents.runtime.kinds import agent_kind
+from executions import actions, signals
+from executions.engine import children
+from executions.engine.sweep import sweep
+from executions.models import Condition, Execution, Signal, Status
+from tests.executions.carrying import drive
+from tests.executions.kinds import an_agent_of, begun, told
+from tests.starting import an_organization
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "_kinds", dict(kinds._kinds))
+
+
+def of(function: Callable[..., Any], **fields: Any) -> Execution:
+    agent_kind("t.parent")(function)
+    run = begun(an_agent_of("t.parent", **fields))
+    drive(run)
+    return run
+
+
+def children_of(run: Execution) -> list[Execution]:
+    return list(Execution.objects.filter(parent=run).order_by("id"))
+
+
+def an_echo(parent_of: Agent) -> Agent:
+    return an_agent_of("example.echo", organization=parent_of.organization)
+
+
+def test_numbers_are_added_up_in_children_of_children() -> None:
+    run = begun("example.map_reduce", {"numbers": list(range(1, 10)), "share": 4})
+    drive(run)
+    assert run.status == Status.WAITING
+    for child in children_of(run):
+        drive(child)
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, {"sum": 45})
+    assert [child.depth for child in children_of(run)] == [1, 1, 1]
+    assert told(run).count("child.spawned") == told(run).count("child.finished") == 3
+    assert Signal.objects.filter(execution=run, name="part.done").count() == 3
+
+
+def test_a_child_that_is_spawned_again_after_a_loss_is_the_same_child() -> None:
+    def kind(context: AgentContext) -> str:
+        child = context.spawn("one", Spawn(agent="t-echo", values={"text": "x"}))
+        context.wait_for_signal("go", "go")
+        return str(child.id)
+
+    agent_kind("t.parent")(kind)
+    parent = an_agent_of("t.parent")
+    an_agent_of("example.echo", organization=parent.organization, slug="t-echo")
+    run = begun(parent)
+    drive(run)
+    signals.send(run, name="go", by=SYSTEM)
+    drive(run)
+    (child,) = children_of(run)
+    assert run.output == str(child.id)
+
+
+def test_a_child_that_fails_is_told_with_its_reason() -> None:
+    def kind(context: AgentContext) -> Any:
+        if context.parent_id is not None:
+            raise RuntimeError("no fuel")
+        (result,) = context.join_children("all", [context.spawn("one", Spawn())])
+        return [result.status, result.failure_message]
+
+    run = of(kind, max_concurrency=None)
+    drive(children_of(run)[0])
+    drive(run)
+    assert run.output == ["failed", "RuntimeError: no fuel"]
+
+
+def test_signals_go_down_and_up_once() -> None:
+    def kind(context: AgentContext) -> Any:
+        if context.parent_id is not None:
+            told = context.wait_for_signal("told", "order")
+            assert told is not None
+            context.signal_parent("report", "report", {"did": told.value})
+            return told.value
+        child = context.spawn("one", Spawn())
+        context.signal_child("order", child, "order", "dig")
+        report = context.wait_for_signal("report", "report")
+        context.join_children("all", [child])
+        assert report is not None
+        return report.value
+
+    run = of(kind, max_concurrency=None)
+    (child,) = children_of(run)
+    drive(child)
+    assert child.output == "dig"
+    drive(run)
+    assert run.output == {"did": "dig"}
+    assert Signal.objects.count() == 2
+
+
+def test_a_cancelled_parent_ends_its_children_and_theirs() -> None:
+    def kind(context: AgentContext) -> None:
+        if context.prompt != "leaf":
+            word = "leaf" if context.parent_id else "branch"
+            made = [context.spawn(str(n), Spawn(prompt=word)) for n in range(2)]
+            context.join_children("all", made)
+        context.wait_for_signal("never", "never")
+
+    run = of(kind, max_concurrency=None)
+    for branch in children_of(run):
+        drive(branch)
+        for leaf in children_of(branch):
+            drive(leaf)
+    actions.cancel(run, by=SYSTEM)
+    assert set(Execution.objects.values_list("status", flat=True)) == {Status.CANCELLED}
+    assert Execution.objects.count() == 7
+    sweep()
+    assert set(Execution.objects.values_list("status", flat=True)) == {Status.CANCELLED}
+
+
+def test_the_sweep_finishes_a_cascade_and_tells_a_parent_that_nobody_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kind(context: AgentContext) -> Any:
+        if context.parent_id is not None:
+            return context.prompt == "wait" and context.wait_for_signal("never", "never")
+        made = [context.spawn("a", Spawn(prompt="end")), context.spawn("b", Spawn(prompt="wait"))]
+        return [each.status for each in context.join_children("first", made[:1])]
+
+    from executions.engine import ends
+
+    run = of(kind, max_concurrency=None)
+    ending, waiting = children_of(run)
+    drive(waiting)
+    with monkeypatch.context() as dying:
+        dying.setattr(ends, "_followers", [])
+        drive(ending)
+    run.refresh_from_db()
+    assert (run.status, ending.status) == (Status.WAITING, Status.COMPLETED)
+    sweep()
+    run.refresh_from_db()
+    assert run.status == Status.QUEUED
+    sweep()
+    assert told(run).count("child.finished") == 1
+    with monkeypatch.context() as dying:
+        dying.setattr(ends, "_followers", [])
+        actions.cancel(run, by=SYSTEM)
+    sweep()
+    waiting.refresh_from_db()
+    assert waiting.status == Status.CANCELLED
+
+
+def test_a_child_that_ends_after_its_parent_changes_nothing_there() -> None:
+    def kind(context: AgentContext) -> str:
+        if context.parent_id is None:
+            context.spawn("one", Spawn())
+            return "gone"
+        return "late"
+
+    run = of(kind, max_concurrency=None)
+    before = told(run)
+    assert before[-1] == "execution.completed"
+    (child,) = children_of(run)
+    drive(child)
+    assert child.status == Status.COMPLETED
+    assert told(run) == before
+
+
+def test_a_family_has_an_end_below() -> None:
+    def kind(context: AgentContext) -> str:
+        try:
+            context.spawn("one", Spawn())
+        except Rejected as refused:
+            return refused.code
+        return "spawned"
+
+    agent_kind("t.parent")(kind)
+    run = begun(an_agent_of("t.parent"))
+    Execution.objects.filter(pk=run.pk).update(depth=children.DEEPEST)
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, "TOO_DEEP")
+    assert not children_of(run)
+
+
+def test_agents_and_children_of_others_are_not_there() -> None:
+    stranger = an_agent_of("example.echo", organization=an_organization())
+    other = begun("example.conversation")
+
+    def kind(context: AgentContext) -> list[str]:
+        codes = []
+        for attempt in (
+            lambda: context.spawn("one", Spawn(agent=str(stranger.id))),
+            lambda: context.signal_child("two", ChildHandle(other.id, "x"), "say", "hello"),
+            lambda: context.cancel_child("three", ChildHandle(other.id, "x")),
+        ):
+            try:
+                attempt()
+            except Rejected as refused:
+                codes.append(refused.code)
+        return codes
+
+    run = of(kind)
+    assert run.output == ["AGENT_NOT_FOUND", "CHILD_NOT_FOUND", "CHILD_NOT_FOUND"]
+    other.refresh_from_db()
+    assert (other.status, other.signals_pending) == (Status.QUEUED, 0)
+
+
+def test_a_cancelled_child_wakes_the_parent_that_joins_it() -> None:
+    def kind(context: AgentContext) -> Any:
+        if context.parent_id is not None:
+            context.wait_for_signal("never", "never")
+        child = context.spawn("one", Spawn())
+        if context.has_signal("enough"):
+            context.cancel_child("stop", child, reason="enough")
+        return [each.status for each in context.join_children("all", [child])]
+
+    run = of(kind, max_concurrency=None)
+    (child,) = children_of(run)
+    drive(child)
+    actions.cancel(child, by=SYSTEM)
+    run.refresh_from_db()
+    assert run.status == Status.QUEUED
+    assert not Condition.objects.filter(execution=run).exists()
+    drive(run)
+    assert run.output == ["cancelled"]

@@ -1,0 +1,188 @@
+"""A worker dies at each of its commits, before and after: the run ends as without any death.
+
+The death is an exception that no code of the engine catches, raised where a transaction or a
+guarded statement begins or has ended; what would have followed the commit does not happen, and the
+lease runs out. `tests/chaos` kills real processes at the same places.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.utils import timezone
+
+from agents.activity import SYSTEM
+from executions import prepared, signals
+from executions.engine import claim as claims
+from executions.engine import job_moves, job_runs
+from executions.engine.keeper import Keeper
+from executions.engine.sweep import sweep
+from executions.models import (
+    TERMINAL,
+    Condition,
+    Entry,
+    Event,
+    Execution,
+    Job,
+    JobStatus,
+    Signal,
+    Status,
+    Step,
+)
+from tests.executions import kinds
+from tests.executions.carrying import drive
+from tests.executions.kinds import an_agent_of, begun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Every boundary in the long form, each thirteenth in the short one.
+STRIDE = 1 if int(os.environ.get("SIGNALBOX_CHAOS_ROUNDS", "2")) >= 20 else 13
+OUTPUT = {
+    "steps": ["first", "second"],
+    "doubled": [2, 4],
+    "said": "hello",
+    "children": [1, 2],
+    "hello": [1, 2],
+}
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+class Death:
+    """Counts boundaries while a worker works, and ends it at one of them."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.seen = at, 0
+        self.is_working = self.is_over = False
+
+    def boundary(self) -> None:
+        if not self.is_working:
+            return
+        self.seen += 1
+        # Who is dead stays so, whatever is done about the first error.
+        if self.at is not None and self.seen >= self.at and not self.is_over:
+            if connection.connection is not None and not connection.connection.closed:
+                connection.connection.rollback()
+            raise Died
+
+    def around(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.boundary()
+            result = original(*args, **kwargs)
+            self.boundary()
+            return result
+
+        return wrapped
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A worker works here; if it dies, nobody hears of it before its lease runs out."""
+        self.is_working = True
+        try:
+            yield
+        except Died:
+            self.is_over = True
+            connection.close()
+        finally:
+            self.is_working = False
+
+
+@pytest.fixture
+def death(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], Death]:
+    def install(at: int | None) -> Death:
+        made = Death(at)
+        monkeypatch.setattr(prepared, "rows", made.around(prepared.rows))
+        monkeypatch.setattr(claims, "take", made.around(claims.take))
+        monkeypatch.setattr(job_moves, "take", made.around(job_moves.take))
+        monkeypatch.setattr(DatabaseWrapper, "_commit", made.around(DatabaseWrapper._commit))
+        return made
+
+    return install
+
+
+def live_on(run: Execution, death: Death) -> None:
+    """Work, speak, sweep, until the run has ended."""
+    worker = SimpleNamespace(
+        name="here:1", keeper=Keeper(name="here:1", queues=[], concurrency=1, sweep=lambda: None)
+    )
+    for _ in range(60):
+        for execution in Execution.objects.filter(
+            status=Status.QUEUED, admitted_epoch__isnull=False
+        ):
+            with death.working():
+                drive(execution)
+        for job in Job.objects.filter(status=JobStatus.QUEUED):
+            with death.working():
+                job_runs.run(job.id, job.epoch, worker)
+        signals.send(run, name="say", value="hello", by=SYSTEM, dedup_key="1")
+        _leases_run_out()
+        sweep()
+        run.refresh_from_db()
+        if run.status in TERMINAL:
+            return
+    raise AssertionError(f"it never ended: {run.status} {list(Condition.objects.all())}")
+
+
+def _leases_run_out() -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    Execution.objects.filter(lease_expires_at__isnull=False).update(lease_expires_at=long_ago)
+    Job.objects.filter(lease_expires_at__isnull=False).update(lease_expires_at=long_ago)
+    Job.objects.filter(status=JobStatus.QUEUED).update(due_at=long_ago)
+
+
+def _lived(at: int | None, install: Callable[[int | None], Death]) -> Death:
+    kinds.DONE.clear()
+    run = begun(an_agent_of("t.everything"))
+    death = install(at)
+    live_on(run, death)
+    _assert_as_without_a_death(run, at)
+    return death
+
+
+def _assert_as_without_a_death(run: Execution, at: int | None) -> None:
+    assert (run.status, run.output) == (Status.COMPLETED, OUTPUT), (at, run.failure_message)
+    mine = Execution.objects.filter(parent=run)
+    assert mine.count() == 2
+    assert Job.objects.filter(execution=run, status=JobStatus.COMPLETED).count() == 2
+    assert Entry.objects.filter(execution=run).count() == 1
+    sent = Counter(Signal.objects.filter(execution=run).values_list("name", flat=True))
+    assert sent == {"say": 1, "from.child": 2}
+    assert not Signal.objects.filter(execution=run, consumed_at=None).exists()
+    assert run.signals_pending == 0
+    assert not Condition.objects.filter(execution=run).exists()
+    assert not Step.objects.filter(execution=run, finished_at=None).exists()
+    # A step that was under way may have been begun twice; one that is kept never is.
+    assert all(kinds.DONE.count(key) <= (1 if at is None else 2) for key in ("first", "second"))
+    for execution in (run, *mine):
+        seqs = list(Event.objects.filter(execution=execution).values_list("seq", "type"))
+        assert [seq for seq, _ in seqs] == list(range(1, len(seqs) + 1))
+        told = Counter(kind for _, kind in seqs)
+        assert told["execution.completed"] == 1
+        assert seqs[-1][1] == "execution.completed"
+    told = Counter(Event.objects.filter(execution=run).values_list("type", flat=True))
+    assert told["child.spawned"] == told["child.finished"] == 2
+    assert told["job.scheduled"] == told["job.completed"] == 2
+
+
+def test_a_worker_that_dies_at_any_boundary_changes_nothing_of_the_end(
+    death: Callable[[int | None], Death], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context():
+        boundaries = _lived(None, death).seen
+    assert boundaries > 60
+    for at in range(1, boundaries + 1, STRIDE):
+        with monkeypatch.context():
+            assert _lived(at, death).seen >= at
