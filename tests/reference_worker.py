@@ -31,21 +31,24 @@ class Refused(Exception):
 
 
 class Server:
-    """The dispatch API; a request that got no answer is sent again, with the same key."""
+    """The dispatch API. A request that got no answer is sent again.
+
+    What must not be done twice, and has no key or number of its own, is sent with one (`once`).
+    """
 
     def __init__(self, url: str, key: str) -> None:
         self._base, self._key = url.rstrip("/") + "/api/v0/dispatch", key
 
-    def post(self, path: str, body: dict[str, Any], *, key: str = "") -> Any:
-        return self._sent("POST", path, json.dumps(body).encode(), key or uuid.uuid4().hex)
+    def post(self, path: str, body: dict[str, Any], *, once: bool = False) -> Any:
+        return self._sent("POST", path, json.dumps(body).encode(), once=once)
 
     def get(self, path: str) -> Any:
-        return self._sent("GET", path, None, "")
+        return self._sent("GET", path, None)
 
-    def _sent(self, method: str, path: str, body: bytes | None, key: str) -> Any:
+    def _sent(self, method: str, path: str, body: bytes | None, *, once: bool = False) -> Any:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        if key:
-            headers["Idempotency-Key"] = key
+        if once:
+            headers["Idempotency-Key"] = uuid.uuid4().hex
         for pause in (0.2, 0.5, 1, 2, 4, 8):
             request = Request(self._base + path, body, headers, method=method)  # noqa: S310
             try:
@@ -91,9 +94,9 @@ class Run:
             except (Gone, Refused):
                 return
 
-    def _write(self, path: str, *, key: str = "", **body: Any) -> Any:
+    def _write(self, path: str, *, once: bool = False, **body: Any) -> Any:
         sent_at = time.monotonic()
-        answer = self._server.post(self._path + path, {"epoch": self._epoch, **body}, key=key)
+        answer = self._server.post(self._path + path, {"epoch": self._epoch, **body}, once=once)
         # Counted from before the request, so that it never ends later than the server's.
         self._told, self._renewed_at = answer, sent_at
         return answer
@@ -120,12 +123,14 @@ class Run:
 
     def keep(self, **state: Any) -> None:
         """Keep the state from which whoever comes next goes on."""
-        self._write("/checkpoints", sequence=self.sequence + 1, state=state)
+        self._write("/checkpoints", once=True, sequence=self.sequence + 1, state=state)
         self.sequence, self.state = self.sequence + 1, state
 
     def take(self, name: str) -> list[dict[str, Any]]:
         """Signals of this name; they are consumed by what is written next."""
-        found: list[dict[str, Any]] = self._write("/signals/consume", name=name)["signals"]
+        found: list[dict[str, Any]] = self._write("/signals/consume", once=True, name=name)[
+            "signals"
+        ]
         return found
 
     def wait_for(self, *conditions: dict[str, Any]) -> None:
@@ -186,7 +191,7 @@ def work(server: Server, agent: Callable[[Run], None], *, kind: str, worker: str
     poll = {"kinds": [kind], "worker": worker, "wait_seconds": POLL_SECONDS}
     while True:
         try:
-            claimed = server.post("/poll", poll)
+            claimed = server.post("/poll", poll, once=True)
             if claimed is None:
                 continue
             run = Run(server, claimed)
