@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from agents.models import Activity
+from agents.remote import is_remote
 from executions import documents
 from executions.models import Condition, Execution, PauseReason, Status
 from executions.standing import Limit, Standing, standing
@@ -88,16 +89,26 @@ def _queued(now: Standing) -> Reasons:
     found = [*_paused_above(now), *(_full(each) for each in now.limits if each.is_full)]
     yield from found
     if not now.fleet.live:
-        queue = row.worker_queue
-        yield Reason(
-            Because.NO_WORKER,
-            f"No live worker takes work of the queue {queue}.",
-            f"It goes on when one is started: celery -A config worker --queues {queue}.",
-        )
+        yield _no_worker(row)
     elif row.admitted_epoch is not None:
         yield _admitted(now)
     elif not found:
         yield _in_line(now)
+
+
+def _no_worker(row: Execution) -> Reason:
+    queue = row.worker_queue
+    if is_remote(row.kind):
+        return Reason(
+            Because.NO_WORKER,
+            f"No worker outside polls for {row.kind} in the queue {queue}.",
+            "It goes on when one does: POST /api/v0/dispatch/poll.",
+        )
+    return Reason(
+        Because.NO_WORKER,
+        f"No live worker takes work of the queue {queue}.",
+        f"It goes on when one is started: celery -A config worker --queues {queue}.",
+    )
 
 
 def _paused_above(now: Standing) -> Reasons:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
 from agents.models import Activity
+from agents.remote import served_as
 from executions.models import Event, Execution, Status, Worker
 from executions.queries import QueuePlace, live_workers, queue_place, sign_expected_within
 from executions.states import ClockTimestamp, clock
@@ -136,7 +137,8 @@ def _holders(
 
 
 def _fleet(execution: Execution) -> Fleet:
-    alive = live_workers(execution.worker_queue).values_list("concurrency", "running")
+    named = (execution.organization_id, execution.kind, execution.worker_queue)
+    alive = live_workers(served_as(*named)).values_list("concurrency", "running")
     threads = list(alive)
     is_alive = ExpressionWrapper(
         Q(seen_at__gt=ClockTimestamp() - sign_expected_within()), output_field=BooleanField()

@@ -7,7 +7,7 @@ claim is gone it returns no row and nothing was written. One statement is also o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -182,14 +182,21 @@ class Batch:
         self.steps.append(row | {"id": str(uuid7()), "is_finished": is_finished})
 
 
-def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
+def take(
+    execution_id: UUID,
+    epoch: int,
+    worker: str,
+    *,
+    kinds: Sequence[tuple[str, str]] | None = None,
+) -> Claim | None:
     """Claim a queued, admitted execution at exactly this epoch; None when there is no such one.
 
-    None means that the message was a duplicate, that the execution has moved on, or that this
-    process has not its kind in that version.
+    None means that the message was a duplicate, that the execution has moved on, or that the
+    worker has not its kind in that version. `kinds` are the worker's; left out, this process's.
     """
     claim_id = uuid4()
-    kinds = [kind.of_rows for kind in registered()]
+    if kinds is None:
+        kinds = [kind.of_rows for kind in registered()]
     rows = list(
         Execution.objects.raw(
             _CLAIM,

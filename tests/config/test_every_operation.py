@@ -50,7 +50,13 @@ _OURS = (
     "x-organization",
     "content-length",
 )
-ASYNC = {"agents_execute", "agents_execute_async", "agent_inbox"}
+ASYNC = {
+    "agents_execute",
+    "agents_execute_async",
+    "agent_inbox",
+    "dispatch_poll",
+    "dispatch_entries_read",
+}
 FORMATS = FormatChecker(["uuid", "date"])
 FORMATS.checks("uri")(lambda value: not isinstance(value, str) or ":" in value)
 
