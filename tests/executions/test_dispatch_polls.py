@@ -194,8 +194,9 @@ def test_a_poll_that_found_nothing_leaves_its_key_free(agent: Agent, client: Any
     headers = {"HTTP_IDEMPOTENCY_KEY": "one"}
     asked = {"kinds": [KIND], "worker": "here"}
     assert client.post(f"{API}/dispatch/poll", asked, **headers).status_code == 204
-    a_remote_run(agent)
-    assert client.post(f"{API}/dispatch/poll", asked, **headers).status_code == 200
+    run = a_remote_run(agent)
+    answer = client.post(f"{API}/dispatch/poll", asked, **headers)
+    assert (answer.status_code, answer.json()["exec_id"]) == (200, str(run.id))
 
 
 @pytest.mark.parametrize(
