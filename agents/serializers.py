@@ -357,5 +357,5 @@ class KindSerializer(serializers.Serializer[Any]):
     takes_messages = serializers.BooleanField(
         help_text="Whether it takes a turn for what people say to it while it runs."
     )
-    input_schema = serializers.JSONField(allow_null=True, help_text="JSON Schema of `with`.")
-    output_schema = serializers.JSONField(allow_null=True, help_text="JSON Schema of the output.")
+    input_schema = serializers.JSONField(help_text="JSON Schema of `with`.")
+    output_schema = serializers.JSONField(help_text="JSON Schema of the output.")

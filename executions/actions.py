@@ -14,13 +14,14 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
+from agents.runtime import kinds
 from agents.runtime.facts import Role
 from agents.runtime.limits import reached
 from executions import lines, states, stream
 from executions.again import fork, retry
 from executions.engine import conditions, ends
 from executions.engine.dispatch import dispatch_on_commit
-from executions.errors import ExecutionState
+from executions.errors import ExecutionState, NotCancellable
 from executions.limits import spent_of
 from executions.models import (
     AT_A_LIMIT,
@@ -55,13 +56,15 @@ def cancel(
     """End an execution: at once where nothing runs, by its worker where something does.
 
     Cancelling what is being cancelled already is no error (a hard cancel hardens it); cancelling
-    what has ended is `ExecutionState`.
+    what has ended is `ExecutionState`, and what its kind does not let be cancelled while it runs
+    is `NotCancellable`, unless the cancel is hard.
     """
     asked: dict[str, Any] = {"cancel_requested_at": timezone.now(), "cancel_reason": reason}
     with transaction.atomic():
         execution = _locked(execution)
         member = execution.permit
         if execution.status == Status.RUNNING:
+            _require_cancellable(execution, is_hard=is_hard)
             states.move(
                 execution,
                 Status.CANCELLING,
@@ -89,6 +92,12 @@ def cancel(
             raise states.refusal(execution, Status.CANCELLED)
         transaction.on_commit(lambda: stream.call_to_look(execution.id), robust=True)
     return execution
+
+
+def _require_cancellable(execution: Execution, *, is_hard: bool) -> None:
+    kind = kinds.find(execution.kind, execution.kind_version)
+    if kind is not None and not kind.cancellable and not is_hard:
+        raise NotCancellable
 
 
 def pause(execution: Execution, *, by: Actor) -> Execution:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from executions.models import Condition, Execution, Status
-from executions.queries import QueuePlace
+from executions.queries import QueuePlace, usage_below
 
 EXECUTIONS = "/api/v0/executions/agents"
 # What is read of an execution, and what is asked of it, by the last part of the address.
@@ -39,6 +39,7 @@ def document(execution: Execution, place: QueuePlace | None = None) -> dict[str,
     return listed(execution) | _given(
         queue=queue(place),
         output=execution.output if execution.status == Status.COMPLETED else None,
+        usage_of_children=usage_below(execution),
     )
 
 

@@ -40,6 +40,12 @@ class JobMismatch(Refusal):
     status_code = 422
 
 
+class NotCancellable(Refusal):
+    """Its kind is not to be cancelled while it runs; a hard cancel ends it all the same."""
+
+    code = "NOT_CANCELLABLE"
+
+
 class CheckpointNotFound(Refusal):
     """The execution has no checkpoint of this number."""
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Case, CharField, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, Least
 
+from executions import prepared
 from executions.models import Condition, Execution, Status, Worker
 from executions.states import ClockTimestamp
 
@@ -32,6 +33,27 @@ def as_listed(rows: QuerySet[Execution]) -> QuerySet[Execution]:
 def with_conditions(rows: QuerySet[Execution]) -> QuerySet[Execution]:
     """The same rows, with what each of them waits for."""
     return rows.prefetch_related(Prefetch("conditions", Condition.objects.order_by("due_at", "id")))
+
+
+_FAMILY_USAGE = """
+WITH RECURSIVE family AS (
+  SELECT id, usage FROM executions_execution WHERE parent_id = %(id)s
+UNION ALL
+  SELECT e.id, e.usage FROM family JOIN executions_execution AS e ON e.parent_id = family.id
+)
+SELECT count(*), coalesce(sum((usage->>'requests')::bigint), 0),
+       coalesce(sum((usage->>'input_tokens')::bigint), 0),
+       coalesce(sum((usage->>'output_tokens')::bigint), 0),
+       coalesce(sum((usage->>'cached_tokens')::bigint), 0)
+FROM family
+"""
+
+
+def usage_below(execution: Execution) -> dict[str, int] | None:
+    """What its children, and theirs, have used so far; None where it has none."""
+    row = prepared.first(_FAMILY_USAGE, {"id": execution.id})
+    names = ("executions", "requests", "input_tokens", "output_tokens", "cached_tokens")
+    return dict(zip(names, map(int, row), strict=True)) if row and row[0] else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,16 @@ _DOCUMENT = {
 }
 
 
+class FamilyUsageSerializer(Nested):
+    """What the children of an execution, and theirs, have used so far."""
+
+    executions = serializers.IntegerField()
+    requests = serializers.IntegerField()
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField()
+
+
 class ListedExecutionSerializer(Nested):
     """An execution as lists show it: without its output and its place in the queue."""
 
@@ -173,6 +183,7 @@ class ExecutionSerializer(ListedExecutionSerializer):
 
     queue = QueuePlaceSerializer(required=False)
     output = serializers.JSONField(required=False)
+    usage_of_children = FamilyUsageSerializer(required=False)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return documents.document(instance)

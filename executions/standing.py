@@ -25,11 +25,19 @@ _TOLD_BY = (
 )
 _TOLD_IN = (
     "execution.queued",
+    "execution.started",
+    "execution.resumed",
+    "execution.cancelling",
     "execution.paused",
     "execution.waiting",
     "execution.recovered",
     "execution.failed",
 )
+# A status whose event has another name than itself.
+_ENTERED_BY: Mapping[str, Sequence[str]] = {
+    Status.RUNNING: ("started", "resumed"),
+    Status.QUEUED: ("queued", "recovered"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +84,9 @@ class Standing:
 
     def since(self) -> datetime | None:
         """When it came to be as it is, as its events tell."""
-        event = self.told.get(f"execution.{self.execution.status}")
-        return event.created_at if event else None
+        names = _ENTERED_BY.get(self.execution.status, (self.execution.status,))
+        events = [self.told.get(f"execution.{name}") for name in names]
+        return max((event.created_at for event in events if event), default=None)
 
 
 def standing(execution: Execution) -> Standing:

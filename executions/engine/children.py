@@ -17,7 +17,7 @@ from agents.activity import SYSTEM
 from executions import actions, stream
 from executions.engine import conditions, waits
 from executions.engine.ends import after_an_end
-from executions.errors import ExecutionState
+from executions.errors import ExecutionState, NotCancellable
 from executions.models import LIVE, TERMINAL, Condition, Event, Execution, Status
 from executions.states import ClockTimestamp
 
@@ -67,7 +67,7 @@ def cancel_orphan(child: Execution) -> None:
     """Cancel a child whose parent has failed or was cancelled; one that has ended stays."""
     try:
         actions.cancel(child, by=SYSTEM, reason="Its parent has ended without it.")
-    except ExecutionState:
+    except (ExecutionState, NotCancellable):
         return
 
 

@@ -113,6 +113,7 @@ class Context(Delegation):
         """The latest checkpoint: its sequence and state."""
         row = self.claim.execution
         latest = Checkpoint.objects.filter(execution=row).order_by("-sequence").first()
+        self.release()
         if latest is None:
             return {"sequence": 0, "state": {}}
         return {"sequence": latest.sequence, "state": latest.state}
@@ -149,7 +150,9 @@ class Context(Delegation):
 
     def has_signal(self, name: str) -> bool:
         self.look()
-        return signals.pending(self.claim.id, name).exists()
+        is_there = signals.pending(self.claim.id, name).exists()
+        self.release()
+        return is_there
 
     def wait_for_signal(
         self, key: str, name: str, *, timeout: float | None = None

@@ -54,11 +54,18 @@ class Effects(Conversation):
             self.look()
         return effect
 
+    def release(self) -> None:
+        """Give the database connection back: nobody knows how long agent code takes until it
+        comes again, and there are more runs than connections."""
+        if not connection.in_atomic_block:
+            connection.close()
+
     def keep(self, effect: Effect, result: Any = None, *, is_finished: bool = True) -> None:
         """Commit the batch together with what came of the effect."""
         self.batch.step(effect.key, effect.kind, effect.digest, result, is_finished=is_finished)
         self.commit()
         self._steps.remember(effect, result, is_finished=is_finished)
+        self.release()
 
     def once(self, effect: Effect, work: Callable[[], Any], *, repeatable: bool) -> Any:
         """What the work returns, done now; the effect is not finished. Raises `StepUnknown`."""
@@ -84,6 +91,7 @@ class Effects(Conversation):
             claims.hold(self.claim)
             result = act()
             self.keep(effect, result)
+        self.release()
         return result
 
     def wait_for(
@@ -106,7 +114,7 @@ class Effects(Conversation):
                 return self.held(effect, partial(self._looked, effect, look, late))
             except NotYet:
                 effect = self._begun(effect, timeout)
-            wait = Wait(wanted(), mode, self._left_of(effect), reason=effect.kind)
+            wait = Wait(wanted(), mode, self._left_of(effect), reason=effect.key)
             self.files.leave_clean()
             if ends.suspend(self.claim, self.spent_batch(), wait):
                 raise Waiting

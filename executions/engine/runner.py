@@ -70,6 +70,8 @@ class Runner:
 
     def _output(self) -> Any:
         """What the kind's function returns, as JSON has it."""
+        if not self._kind.takes_messages:  # A conversation does it where it waits for its model.
+            self._context.release()
         output = self._kind.call(self._context, self._context.input)
         try:
             return self._kind.write(output)

@@ -40,6 +40,13 @@ def test_runs_are_measured_beside_bare_tasks_and_taken_apart(tmp_path: Path) -> 
     assert {"worker: claim", "worker: commit of the end", "worker: files: keep"} <= steps
 
 
+def test_resuming_is_measured_by_the_entries_behind_it(tmp_path: Path) -> None:
+    found = measured(tmp_path, "resuming")
+    names = {figure["name"] for figure in found["figures"]}
+    assert {f"resume with {n} entries, p50" for n in ("10", "100", "1,000", "10,000")} <= names
+    assert aims(found) == {"resume with 10,000 entries, p50", "resume with 10,000 entries, p99"}
+
+
 @pytest.mark.bench
 def test_runs_that_wait_for_a_model_are_measured(tmp_path: Path) -> None:
     found = measured(tmp_path, "waiting")

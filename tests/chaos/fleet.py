@@ -33,9 +33,10 @@ class Victim(WorkerProcess):
         *,
         concurrency: int = 8,
         queues: str = "executions,default",
+        module: str = "celery",
         **env: str,
     ) -> None:
-        module = "celery" if stops is None else "tests.chaos.worker"
+        module = module if stops is None else "tests.chaos.worker"
         folder = {} if stops is None else {FOLDER: str(stops.folder)}
         arguments = f"-A config worker --pool threads --concurrency {concurrency}"
         self.name = f"t{os.getpid()}-{id(self)}@chaos"

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from agents.activity import SYSTEM
-from agents.models import Agent
+from agents.models import Agent, Role
 from agents.runtime import kinds
 from agents.runtime.context import AgentContext, ChildHandle, Rejected, Spawn
 from agents.runtime.kinds import agent_kind
 from executions import actions, signals
 from executions.engine import children
 from executions.engine.sweep import sweep
+from executions.errors import NotCancellable
 from executions.models import Condition, Execution, Signal, Status
 from tests.executions.carrying import drive
 from tests.executions.kinds import an_agent_of, begun, told
+from tests.factories import API, client_of
 from tests.starting import an_organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -234,3 +236,45 @@ def test_a_cancelled_child_wakes_the_parent_that_joins_it() -> None:
     assert not Condition.objects.filter(execution=run).exists()
     drive(run)
     assert run.output == ["cancelled"]
+
+
+def test_a_parent_shows_what_its_family_has_used() -> None:
+    def kind(context: AgentContext) -> str:
+        if context.prompt != "leaf":
+            context.spawn("one", Spawn(prompt="" if context.parent_id is None else "leaf"))
+        return "done"
+
+    run = of(kind, max_concurrency=None)
+    (child,) = children_of(run)
+    drive(child)
+    (leaf,) = children_of(child)
+    used = {"requests": 1, "input_tokens": 10, "output_tokens": 2, "cached_tokens": 0}
+    Execution.objects.filter(pk__in=[child.pk, leaf.pk]).update(usage=used)
+    reader = client_of(run.organization, Role.VIEWER)
+    document = reader.get(f"{API}/executions/agents/{run.id}").json()
+    assert document["usage_of_children"] == {
+        "executions": 2, "requests": 2, "input_tokens": 20, "output_tokens": 4, "cached_tokens": 0,
+    }  # fmt: skip
+    assert document["usage"]["requests"] == 0
+    assert "usage_of_children" not in reader.get(f"{API}/executions/agents/{leaf.id}").json()
+
+
+def test_a_kind_that_is_not_to_be_cancelled_ends_by_itself_or_hard() -> None:
+    def kind(context: AgentContext) -> list[str]:
+        run, codes = Execution.objects.get(pk=context.execution_id), []
+        for is_hard in (False, True):
+            try:
+                actions.cancel(run, by=SYSTEM, is_hard=is_hard)
+            except NotCancellable as refused:
+                codes.append(refused.code)
+        context.append_entry("told", str(codes))
+        return codes
+
+    agent_kind("t.steady", cancellable=False)(kind)
+    run = begun("t.steady")
+    drive(run)
+    assert run.status == Status.CANCELLED
+    assert [event for event in told(run) if "cancel" in event] == [
+        "execution.cancelling",
+        "execution.cancelled",
+    ]

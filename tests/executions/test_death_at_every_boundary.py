@@ -8,7 +8,6 @@ lease runs out. `tests/chaos` kills real processes at the same places.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,30 +29,20 @@ from executions.engine.sweep import sweep
 from executions.models import (
     TERMINAL,
     Condition,
-    Entry,
-    Event,
     Execution,
     Job,
     JobStatus,
-    Signal,
     Status,
-    Step,
 )
-from tests.executions import kinds
+from tests.executions import everything
 from tests.executions.carrying import drive
+from tests.executions.everything import assert_as_without_a_death
 from tests.executions.kinds import an_agent_of, begun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Every boundary in the long form, each thirteenth in the short one.
 STRIDE = 1 if int(os.environ.get("SIGNALBOX_CHAOS_ROUNDS", "2")) >= 20 else 13
-OUTPUT = {
-    "steps": ["first", "second"],
-    "doubled": [2, 4],
-    "said": "hello",
-    "children": [1, 2],
-    "hello": [1, 2],
-}
 
 
 class Died(BaseException):
@@ -144,37 +133,15 @@ def _leases_run_out() -> None:
 
 
 def _lived(at: int | None, install: Callable[[int | None], Death]) -> Death:
-    kinds.DONE.clear()
+    everything.DONE.clear()
     run = begun(an_agent_of("t.everything"))
     death = install(at)
     live_on(run, death)
-    _assert_as_without_a_death(run, at)
-    return death
-
-
-def _assert_as_without_a_death(run: Execution, at: int | None) -> None:
-    assert (run.status, run.output) == (Status.COMPLETED, OUTPUT), (at, run.failure_message)
-    mine = Execution.objects.filter(parent=run)
-    assert mine.count() == 2
-    assert Job.objects.filter(execution=run, status=JobStatus.COMPLETED).count() == 2
-    assert Entry.objects.filter(execution=run).count() == 1
-    sent = Counter(Signal.objects.filter(execution=run).values_list("name", flat=True))
-    assert sent == {"say": 1, "from.child": 2}
-    assert not Signal.objects.filter(execution=run, consumed_at=None).exists()
-    assert run.signals_pending == 0
-    assert not Condition.objects.filter(execution=run).exists()
-    assert not Step.objects.filter(execution=run, finished_at=None).exists()
+    assert_as_without_a_death(run, at)
     # A step that was under way may have been begun twice; one that is kept never is.
-    assert all(kinds.DONE.count(key) <= (1 if at is None else 2) for key in ("first", "second"))
-    for execution in (run, *mine):
-        seqs = list(Event.objects.filter(execution=execution).values_list("seq", "type"))
-        assert [seq for seq, _ in seqs] == list(range(1, len(seqs) + 1))
-        told = Counter(kind for _, kind in seqs)
-        assert told["execution.completed"] == 1
-        assert seqs[-1][1] == "execution.completed"
-    told = Counter(Event.objects.filter(execution=run).values_list("type", flat=True))
-    assert told["child.spawned"] == told["child.finished"] == 2
-    assert told["job.scheduled"] == told["job.completed"] == 2
+    most = 1 if at is None else 2
+    assert all(everything.DONE.count(key) <= most for key in ("first", "second"))
+    return death
 
 
 def test_a_worker_that_dies_at_any_boundary_changes_nothing_of_the_end(

@@ -261,6 +261,20 @@ def test_a_pause_that_a_worker_carried_out_is_still_its_askers(
     assert explained(api, run)["reasons"][0]["text"].startswith("Ada paused it at ")
 
 
+def test_an_earlier_pause_is_nobodys_any_more(api: APIClient, agent: Agent) -> None:
+    bob = Actor(ActorKind.MEMBER, uuid4(), "Bob")
+    run = actions.pause(a_run(agent), by=bob)
+    actions.resume(run, by=bob)
+    run = running(run)
+    actions.pause(run, by=ADA)
+    assert states.move(run, Status.PAUSED, event="execution.paused", pause_reason="operator")
+    document = explained(api, run)
+    assert document["asked_by"]["name"] == "Ada"
+    assert document["reasons"][0]["text"].startswith("Ada paused it at ")
+    last = Event.objects.filter(execution=run, type="execution.paused").latest("seq")
+    assert document["since"] == last.created_at.isoformat().replace("+00:00", "Z")
+
+
 @pytest.mark.parametrize(
     ("reason", "code", "text"),
     [
