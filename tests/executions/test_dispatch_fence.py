@@ -76,6 +76,15 @@ def test_it_is_refused_before_anybody_has_taken_over(claimed: ByHand, call: str)
     assert standing(claimed) == before
 
 
+def test_the_epoch_of_a_row_that_nobody_has_claimed_names_no_claim(claimed: ByHand) -> None:
+    lapse(claimed)
+    claimed.epoch = claimed.row.epoch
+    for call, body in CALLS.items():
+        refused(claimed.send(call, **body), 409, "SUPERSEDED")
+    for look in LOOKS:
+        refused(claimed.get(look), 409, "SUPERSEDED")
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_it_is_refused_after_the_end(claimed: ByHand, call: str) -> None:
     claimed.told("complete")

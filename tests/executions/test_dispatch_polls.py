@@ -25,6 +25,7 @@ from executions.states import ClockTimestamp
 from tests.executions.asking import refused, url
 from tests.executions.polling import KIND, ByHand, a_remote_agent, a_remote_run, poll, worker_client
 from tests.factories import API, client_of, make_key
+from tests.processes import wait_until
 from tests.starting import a_board, a_run, an_agent, an_organization
 from tests.streaming import Server, a_server
 
@@ -138,7 +139,7 @@ def test_a_waiting_poller_is_called(
 
     thread = threading.Thread(target=wait)
     thread.start()
-    time.sleep(0.5)
+    wait_until(Worker.objects.exists)
     started = time.monotonic()
     run = a_remote_run(agent)
     thread.join(20)
@@ -153,7 +154,7 @@ def test_a_poller_whose_hint_is_lost_looks_by_itself(
     monkeypatch.setattr("executions.pollers.call", lambda *named: None)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(Caller(server, organization).poll, wait_seconds=20)
-        time.sleep(0.3)
+        wait_until(Worker.objects.exists)
         run = a_remote_run(agent)
         assert waiting.result(timeout=5)["exec_id"] == str(run.id)
 
@@ -164,8 +165,9 @@ def test_pollers_that_wait_hold_neither_threads_nor_connections(
     caller = Caller(server, organization)
     before = connections()
     with ThreadPoolExecutor(60) as pool:
-        waiting = [pool.submit(caller.poll, worker=f"w{n}", wait_seconds=4) for n in range(60)]
-        time.sleep(2)
+        waiting = [pool.submit(caller.poll, worker=f"w{n}", wait_seconds=15) for n in range(60)]
+        # Each has given its sign, and begins to wait.
+        wait_until(lambda: Worker.objects.count() == 60)
         assert connections() - before < 20
         started = time.monotonic()
         assert caller.poll(kinds=["remote:none"]) is None
@@ -194,8 +196,9 @@ def test_a_poll_that_found_nothing_leaves_its_key_free(agent: Agent, client: Any
     headers = {"HTTP_IDEMPOTENCY_KEY": "one"}
     asked = {"kinds": [KIND], "worker": "here"}
     assert client.post(f"{API}/dispatch/poll", asked, **headers).status_code == 204
-    a_remote_run(agent)
-    assert client.post(f"{API}/dispatch/poll", asked, **headers).status_code == 200
+    run = a_remote_run(agent)
+    answer = client.post(f"{API}/dispatch/poll", asked, **headers)
+    assert (answer.status_code, answer.json()["exec_id"]) == (200, str(run.id))
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,15 @@ def test_a_lost_claim_gives_them_back_in_their_order(claimed: ByHand) -> None:
     assert consumed() == [1, 2, 3]
 
 
+def test_what_a_lost_claim_had_in_hand_is_not_consumed_by_the_next(claimed: ByHand) -> None:
+    send(claimed, "a", "a")
+    take(claimed, name="a")
+    lapse(claimed)
+    other = ByHand(claimed.client)
+    other.say("x")
+    assert (consumed(), pending(claimed)) == ([], 2)
+
+
 @pytest.mark.parametrize("how", ["yielded", "paused"])
 def test_a_release_gives_them_back(claimed: ByHand, how: str) -> None:
     send(claimed, "a")
