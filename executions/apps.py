@@ -18,6 +18,7 @@ class ExecutionsConfig(AppConfig):
         "execution.extended",
         "execution.failed",
         "execution.forked",
+        "execution.message",
         "execution.pause_requested",
         "execution.paused",
         "execution.queued",
