@@ -5,7 +5,7 @@ from django.conf import settings
 
 from agents.runtime import modules
 
-_FOLLOW_ENDS = ("executions.engine.children", "executions.engine.jobs")
+_FOLLOW_ENDS = tuple(f"executions.engine.{each}" for each in ("children", "decisions", "jobs"))
 
 
 class ExecutionsConfig(AppConfig):
