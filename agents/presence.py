@@ -1,8 +1,9 @@
 """Whether an agent is paused, busy, online or offline: computed, never stored.
 
 The first that holds: `paused`; `busy` with live work; for an agent that runs itself `provisioning`
-(never seen), `offline` (not seen for ten minutes), else `online`; for one that Signalbox runs
-`online` while a live worker serves its queue, else `offline`.
+(never seen), `offline` (not seen for ten minutes), else `online`; for any other `online` while a
+live worker serves its queue (where it is remote, one that polls there for its kind), else
+`offline`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
 from agents.models import Agent, LiveWork
+from agents.remote import of_remote_kind
 
 RUNS_ITSELF = "external"
 SEEN_WITHIN = timedelta(minutes=10)
@@ -85,8 +87,15 @@ def with_presence(rows: QuerySet[Agent]) -> QuerySet[Agent]:
     )
     # The seat is a row of the floor above; only the database's name of it is used here.
     queue = Coalesce(F("seat__board__worker_queue"), Value(_DEFAULT_QUEUE))
-    told: QuerySet[Agent] = rows.annotate(queue=queue).annotate(presence=status)
+    served = Case(When(of_remote_kind(), then=_place(queue)), default=queue)
+    told: QuerySet[Agent] = rows.annotate(queue=served).annotate(presence=status)
     return told
+
+
+def _place(queue: Coalesce) -> Concat:
+    """The same as `remote.place`, of an agent's row."""
+    organization = Cast("organization_id", CharField())
+    return Concat(organization, Value("/"), "kind", Value("@"), queue, output_field=CharField())
 
 
 def presence_of(agent: Agent) -> str:

@@ -209,7 +209,7 @@ class AgentSerializer(KnownModelFieldsOnly):
         required=False,
         max_length=80,
         validators=[configuration.check_kind],
-        help_text="One of `/agent-kinds`, or `external`.",
+        help_text="One of `/agent-kinds`, `external`, `remote`, or `remote:` and a name.",
     )
     model = serializers.CharField(
         required=False, allow_blank=True, max_length=200, validators=[configuration.check_model]

@@ -195,6 +195,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatus": "executions.models.Status",
+        "EntryType": "executions.models.EntryType",
         "JobStatus": "executions.models.JobStatus",
         "TaskStatus": "boards.models.TaskStatus",
         "Role": "agents.models.Role",

@@ -14,9 +14,11 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from agents.activity import Actor
 from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
 from executions import actions
 from executions.engine import job_cancel
+from executions.explanation import reasons_of
 from executions.models import (
     Checkpoint,
     Condition,
@@ -30,6 +32,7 @@ from executions.models import (
     Worker,
     Worktree,
 )
+from executions.standing import standing
 
 _SHOWN_TEXT = 120
 # Tokens and seconds, of which nobody can say how many will do, are extended over REST.
@@ -41,6 +44,7 @@ _SECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         {
             "fields": (
                 "status",
+                "explanation",
                 "transcript",
                 "output",
                 "changes",
@@ -71,6 +75,10 @@ _SECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
                 "finished_at",
             )
         },
+    ),
+    (
+        "What it comes from",
+        {"fields": ("parent", "retry_of", "forked_from", "fork_position", "depth")},
     ),
     ("What it is made of", {"fields": ("configuration",)}),
 )
@@ -136,10 +144,10 @@ class ExecutionPage(ReadOnlyPage):
     list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
     search_fields = ("id",)
     search_help_text = "An execution's id, or the name of its agent"
-    actions = ("cancel", "pause", "resume", "extend", "finish")
+    actions = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
     inlines = (ConditionRows, WorktreeRow)
     exclude = ("spec", "usage", "diff")
-    readonly_fields = ("transcript", "configuration", "cost", "changes")
+    readonly_fields = ("explanation", "transcript", "configuration", "cost", "changes")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
         rows: QuerySet[Execution] = super().get_queryset(request)
@@ -183,6 +191,20 @@ class ExecutionPage(ReadOnlyPage):
     @admin.action(description="Finish as it is", permissions=["control"])
     def finish(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
         self.for_each(request, rows, actions.finish, "Executions finished")
+
+    @admin.action(description="Retry afresh", permissions=["control"])
+    def retry(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, actions.retry, "Executions retried")
+
+    @admin.action(description="Fork from the last checkpoint", permissions=["control"])
+    def fork(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, _fork_from_last, "Executions forked")
+
+    @admin.display(description="Why")
+    def explanation(self, execution: Execution) -> SafeString:
+        """Why it is not running, or how it ended; a sentence a line."""
+        reasons = reasons_of(standing(execution))
+        return format_html_join("", "<p>{} {}</p>", ((each.text, each.goes_on) for each in reasons))
 
     @admin.display(description="Transcript")
     def transcript(self, execution: Execution) -> SafeString:
@@ -326,6 +348,10 @@ class WorkerPage(ReadOnlyPage):
     list_display = ("name", "seen_at", "queues", "running", "concurrency", "is_draining")
     list_filter = ("is_draining",)
     search_fields = ("^name",)
+
+
+def _fork_from_last(execution: Execution, *, by: Actor) -> Execution:
+    return actions.fork(execution, checkpoint=execution.checkpoint, by=by)
 
 
 def _by_id(rows: QuerySet[Any], text: str, field: str) -> QuerySet[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection
 
 from agents.activity import Actor
+from agents.runtime import kinds
 from agents.runtime.spec import RunSpec
 from executions import configuration
 from executions.errors import CheckpointNotFound, ExecutionState
@@ -17,6 +18,7 @@ from executions.starts import Opening, accept, deadline_in, new
 # What a fork's `input` has besides its original's: the text that it was given at its start.
 CONTINUATION = "continuation"
 
+# A commit gives a checkpoint and the steps that it finishes one time, which later ones come after.
 _SHARE_STEPS = """
 INSERT INTO executions_step
   (id, execution_id, key, kind, digest, result, claim_id, created_at, finished_at)
@@ -28,8 +30,9 @@ FROM executions_step WHERE execution_id = %s AND finished_at <= %s
 def retry(original: Execution, *, by: Actor) -> Execution:
     """Do the same afresh: same agent, frozen configuration, input, board, task and priority.
 
-    A fork is retried from where it was forked. Only what has ended is retried; else raises
-    `ExecutionState`. Raises the refusals of a start too, among them `TaskBusy`.
+    It is of the newest version of its kind, as every new execution; but a fork is retried from
+    where it was forked, with the version that its state is of. Only what has ended is retried;
+    else raises `ExecutionState`. Raises the refusals of a start too, among them `TaskBusy`.
     """
     original = _whole(original)
     if original.status not in TERMINAL:
@@ -43,6 +46,7 @@ def retry(original: Execution, *, by: Actor) -> Execution:
             begun_at,
             retry_of=original,
             forked_from_id=original.forked_from_id,
+            kind_version=original.kind_version if begun_at else _newest_version(original),
             max_turns=spec.max_turns,
             token_budget=spec.token_budget or None,
             seconds_budget=spec.seconds_budget or None,
@@ -123,6 +127,11 @@ def _begun_at(execution: Execution) -> Checkpoint | None:
     return own.order_by("sequence").first()
 
 
+def _newest_version(original: Execution) -> str:
+    kind = kinds.newest(original.kind)
+    return kind.version if kind else original.kind_version
+
+
 def _share(execution: Execution, begun_at: Checkpoint | None) -> None:
     """Give a fork the checkpoint that it begins at, and what was done by then.
 
@@ -147,6 +156,8 @@ def _first_text(original: Execution) -> str | None:
     if original.forked_from_id is not None:
         text = original.input.get(CONTINUATION)
         return None if text is None else str(text)
+    if not (original.input.get("prompt") or original.input.get("action")):
+        return None  # What stands first was said by the code of its kind.
     first = Entry.objects.filter(execution=original, position=1, type=EntryType.MESSAGE).first()
     return None if first is None else str(first.content["text"])
 

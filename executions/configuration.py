@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 
 from agents.models import Agent
 from agents.presence import RUNS_ITSELF
+from agents.remote import is_remote
 from agents.runtime import kinds
 from agents.runtime.kinds import Kind
 from agents.runtime.prompts import MissingValues, render
@@ -49,11 +50,17 @@ def check_runs_here(agent: Agent) -> None:
 
 def kind_of(agent: Agent) -> Kind:
     """The newest version of the agent's kind, which new executions are of. Raises `KindUnknown`."""
+    if is_remote(agent.kind):
+        return Kind(agent.kind, "", _elsewhere)
     kind = kinds.newest(agent.kind)
     if kind is None:
         known = sorted({kind.name for kind in kinds.registered()})
         raise KindUnknown(f"No kind is registered as {agent.kind!r}.", allowed=known)
     return kind
+
+
+def _elsewhere(context: Any) -> Any:
+    raise AssertionError("What is remote is carried on by a worker outside.")
 
 
 def prompt_of(agent: Agent, wish: Wish) -> str:

@@ -19,6 +19,7 @@ from django.db.models import Count, QuerySet
 
 from agents.models import Organization
 from agents.redis import client
+from agents.remote import of_remote_kind, place
 from agents.runtime.llm import ModelError, UnknownModel, open_model
 from agents.runtime.spec import ModelSettings
 from agents.runtime.tools.confine import confinement
@@ -182,13 +183,17 @@ def _alive() -> Iterator[Finding]:
     known = Worker.objects.exclude(pk__in=[worker.pk for worker in alive])
     for worker in known.order_by("-seen_at")[:5]:
         yield Finding("alive", worker.name, f"silent: {_described(worker, now)}", Level.NOTE)
-    if not alive:
+    # Those outside, which poll, have no process that is ours.
+    if not any(worker.pid for worker in alive):
         advice = "Start one: manage.py up, or celery -A config worker."
         yield Finding("alive", "workers", "none", Level.WRONG, advice)
     served = {queue for worker in alive for queue in worker.queues}
     for queue in sorted(_wanted_queues() - served):
         advice = f"Start a worker with --queues {queue}."
         yield Finding("alive", f"queue {queue}", "no worker serves it", Level.WRONG, advice)
+    for where in sorted(_wanted_places() - served):
+        advice = "Start the worker outside that polls for it."
+        yield Finding("alive", where, "no worker polls for it", Level.WRONG, advice)
 
 
 def _described(worker: Worker, now: datetime) -> str:
@@ -202,7 +207,7 @@ def _described(worker: Worker, now: datetime) -> str:
 
 def _wanted_queues() -> set[str]:
     queued = (
-        Execution.objects.filter(status=Status.QUEUED),
+        Execution.objects.filter(status=Status.QUEUED).exclude(of_remote_kind()),
         Job.objects.filter(status=JobStatus.QUEUED),
     )
     return {
@@ -210,6 +215,12 @@ def _wanted_queues() -> set[str]:
         for rows in queued
         for queue in rows.order_by().values_list("worker_queue", flat=True).distinct()
     }
+
+
+def _wanted_places() -> set[str]:
+    queued = Execution.objects.filter(of_remote_kind(), status=Status.QUEUED).order_by()
+    wanted = queued.values_list("organization_id", "kind", "worker_queue").distinct()
+    return {place(*named) for named in wanted}
 
 
 # --- stuck -------------------------------------------------------------------------------------

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from rest_framework.renderers import JSONRenderer
 
 from agents.models import Agent, Role, Scope
 from agents.queries import find_agent
+from agents.remote import served_as
 from agents.rest.authentication import authenticate
 from agents.rest.idempotency import key_of, scope_for, start_once
 from agents.rest.parsers import read_json
 from agents.rest.permissions import check_may
 from agents.rest.plain_views import Operation, documented
-from agents.rest.waiting import leave_thread
+from agents.rest.waiting import few_at_once
 from agents.watching.loops import PerLoop
 from executions import actions, documents, waiters
 from executions.bodies import AsyncStartSerializer, StartSerializer
@@ -31,8 +30,6 @@ from executions.models import Execution, Status
 from executions.orders import read_order, wish_of
 from executions.queries import QueuePlace, is_served, queue_place
 from executions.serializers import AcceptedSerializer, ResultSerializer
-
-T = TypeVar("T")
 
 # Starts that are carried out at once in one process, each with a thread and a connection. The
 # others wait without either, so that a crowd of starts leaves the pool to other requests.
@@ -59,7 +56,7 @@ class Started:
 async def _start_and_wait(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Start an execution and wait for its end, holding neither a thread nor a connection."""
     arrived = time.monotonic()
-    started = await _carried_out(lambda: _start(request, agent_id, waits=True))
+    started = await few_at_once(_door(), lambda: _start(request, agent_id, waits=True))
     left = started.timeout - (time.monotonic() - arrived)
     execution = await waiters.settled(started.execution, left)
     if execution.status in waiters.MOVING:
@@ -76,20 +73,8 @@ async def _start_and_wait(request: HttpRequest, agent_id: str) -> HttpResponse:
 
 async def _start_and_leave(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Start an execution and say where it can be read."""
-    started = await _carried_out(lambda: _start(request, agent_id, waits=False))
+    started = await few_at_once(_door(), lambda: _start(request, agent_id, waits=False))
     return _accepted(started.execution, started.place, started.headers)
-
-
-async def _carried_out(work: Callable[[], T]) -> T:
-    """Carry out work in this request's thread, few at once; its thread and connection end."""
-    door = _door()
-    if door.locked():
-        await leave_thread()
-    async with door:
-        try:
-            return await sync_to_async(work)()
-        finally:
-            await leave_thread()
 
 
 def _start(request: HttpRequest, agent_id: str, *, waits: bool) -> Started:
@@ -106,7 +91,7 @@ def _start(request: HttpRequest, agent_id: str, *, waits: bool) -> Started:
         if waits:
             check_runs_here(agent)
             prompt_of(agent, wish)
-            _require_worker(wish)
+            _require_worker(agent, wish)
         return actions.start(agent, wish, by=caller.actor).id
 
     execution_id, is_repeat = start_once(scope_for(caller, request, body, key), begin)
@@ -116,9 +101,9 @@ def _start(request: HttpRequest, agent_id: str, *, waits: bool) -> Started:
     return Started(execution, is_repeat, fields["timeout"] if waits else 0, place)
 
 
-def _require_worker(wish: Wish) -> None:
+def _require_worker(agent: Agent, wish: Wish) -> None:
     queue = wish.board.worker_queue if wish.board else _QUEUE
-    if not is_served(queue):
+    if not is_served(served_as(agent.organization_id, agent.kind, queue)):
         raise WorkerUnavailable(worker_queue=queue)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.conf import settings
 
-from agents.models import Activity
+from agents.models import Activity, ActorKind
+from agents.remote import is_remote
 from executions import documents
 from executions.models import Condition, Execution, PauseReason, Status
 from executions.standing import Limit, Standing, standing
@@ -51,6 +52,7 @@ class Reason:
 
 
 Reasons = Iterator[Reason]
+_SYSTEM = ActorKind.SYSTEM
 
 
 def explain(execution: Execution) -> dict[str, Any]:
@@ -88,16 +90,26 @@ def _queued(now: Standing) -> Reasons:
     found = [*_paused_above(now), *(_full(each) for each in now.limits if each.is_full)]
     yield from found
     if not now.fleet.live:
-        queue = row.worker_queue
-        yield Reason(
-            Because.NO_WORKER,
-            f"No live worker takes work of the queue {queue}.",
-            f"It goes on when one is started: celery -A config worker --queues {queue}.",
-        )
+        yield _no_worker(row)
     elif row.admitted_epoch is not None:
         yield _admitted(now)
     elif not found:
         yield _in_line(now)
+
+
+def _no_worker(row: Execution) -> Reason:
+    queue = row.worker_queue
+    if is_remote(row.kind):
+        return Reason(
+            Because.NO_WORKER,
+            f"No worker outside polls for {row.kind} in the queue {queue}.",
+            "It goes on when one does: POST /api/v0/dispatch/poll.",
+        )
+    return Reason(
+        Because.NO_WORKER,
+        f"No live worker takes work of the queue {queue}.",
+        f"It goes on when one is started: celery -A config worker --queues {queue}.",
+    )
 
 
 def _paused_above(now: Standing) -> Reasons:
@@ -153,12 +165,12 @@ def _running(now: Standing) -> Reasons:
         Because.RUNNING, f"It is at work in turn {row.turn + 1}, on the worker {row.worker}."
     )
     if row.pause_requested_at is not None:
-        who = _name_of(_last(now, "execution.pause_requested"))
+        who = _name_of(_newest(now, "execution.pause_requested"))
         yield Reason(Because.PAUSE_REQUESTED, f"{who} asked it to pause at its next boundary.")
 
 
 def _cancelling(now: Standing) -> Reasons:
-    who = _name_of(_last(now, "execution.cancelling"))
+    who = _name_of(_asker(now))
     yield Reason(Because.CANCELLING, f"{who} cancelled it{_because(now)}; its worker is to end it.")
     if _is_lease_over(now):
         yield _lease_lost(now, "is cancelled")
@@ -181,7 +193,8 @@ def _lease_lost(now: Standing, what: str) -> Reason:
 
 
 def _waiting(now: Standing) -> Reasons:
-    yield from _conditions(now)
+    found = list(_conditions(now))
+    yield from found or [Reason(Because.WAITING, "It waits, and no row says for what.")]
 
 
 def _conditions(now: Standing) -> Reasons:
@@ -215,11 +228,7 @@ def _paused(now: Standing) -> Reasons:
 
 
 def _paused_by_person(now: Standing) -> Reason:
-    line = _last(now, "execution.paused") or _last(now, "execution.pause_requested")
-    asked = _last(now, "execution.pause_requested")
-    # A worker that carried the wish out wrote the later line.
-    who = _name_of(asked if asked and line and line.actor_kind == "system" else line)
-    text = f"{who} paused it at {_time(now.since())}."
+    text = f"{_name_of(_asker(now))} paused it at {_time(now.since())}."
     return Reason(Because.PAUSED_BY_PERSON, text, "It goes on when somebody resumes it.")
 
 
@@ -260,8 +269,8 @@ def _failed(now: Standing) -> Reasons:
 
 
 def _cancelled(now: Standing) -> Reasons:
-    line = _last(now, "execution.cancelling") or _last(now, "execution.cancelled")
-    text = f"{_name_of(line)} cancelled it at {_time(now.execution.finished_at)}{_because(now)}."
+    who, at = _name_of(_asker(now)), _time(now.execution.finished_at)
+    text = f"{who} cancelled it at {at}{_because(now)}."
     yield Reason(Because.CANCELLED, text, _AGAIN)
 
 
@@ -290,18 +299,27 @@ _PAUSES: Mapping[PauseReason, Callable[[Standing], Reason]] = {
 
 
 def _asked_by(now: Standing) -> dict[str, Any] | None:
-    """Who paused or cancelled what is paused, cancelling or cancelled."""
-    asked = {
+    """Who paused or cancelled what is paused, cancelling or cancelled; None where it was nobody."""
+    line = _asker(now)
+    if line is None or line.actor_kind == _SYSTEM:
+        return None
+    return {"kind": line.actor_kind, "id": line.actor_id, "name": line.actor_name}
+
+
+def _asker(now: Standing) -> Activity | None:
+    kinds = {
         Status.PAUSED: ("execution.paused", "execution.pause_requested"),
         Status.CANCELLING: ("execution.cancelling",),
         Status.CANCELLED: ("execution.cancelling", "execution.cancelled"),
     }
-    lines = [_last(now, kind) for kind in asked.get(Status(now.execution.status), ())]
-    people = [line for line in lines if line and line.actor_kind != "system"]
-    if not people:
-        return None
-    line = people[0]
-    return {"kind": line.actor_kind, "id": line.actor_id, "name": line.actor_name}
+    return _newest(now, *kinds.get(Status(now.execution.status), ()))
+
+
+def _newest(now: Standing, *kinds: str) -> Activity | None:
+    """The newest line of these kinds; a worker that carried out a wish is not who had it."""
+    lines = [line for line in now.by if line.type in kinds]
+    wishes = (line for line in lines if line.actor_kind != _SYSTEM)
+    return next(wishes, lines[0] if lines else None)
 
 
 def _last_failure(now: Standing) -> dict[str, Any] | None:
@@ -339,12 +357,8 @@ def _next_attempt(row: Execution) -> datetime | None:
     return min(due, default=None)
 
 
-def _last(now: Standing, kind: str) -> Activity | None:
-    return next((line for line in now.by if line.type == kind), None)
-
-
 def _name_of(line: Activity | None) -> str:
-    if line is None or line.actor_kind == "system":
+    if line is None or line.actor_kind == _SYSTEM:
         return "Signalbox"
     return line.actor_name or f"A {line.actor_kind}"
 

@@ -27,9 +27,10 @@ PATIENCE_SECONDS = 3.0
 _REMEMBERED_SECONDS = 1.0
 
 _APPLIED = "SELECT app, name FROM django_migrations"
+# A worker outside, which polls, has no process that is ours.
 _ALIVE = """
 SELECT count(*) FROM executions_worker
-WHERE seen_at > clock_timestamp() - %s AND NOT is_draining
+WHERE seen_at > clock_timestamp() - %s AND NOT is_draining AND pid > 0
 """
 
 

@@ -137,7 +137,7 @@ def live_workers(queue: str = "") -> QuerySet[Worker]:
 
 
 def served_queues() -> frozenset[str]:
-    """Every queue that a live worker takes work of."""
+    """Every queue that a live worker takes work of, and every place at which one polls."""
     return frozenset(
         queue for queues in live_workers().values_list("queues", flat=True) for queue in queues
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
 from agents.models import Activity
+from agents.remote import served_as
 from executions.models import Event, Execution, Status, Worker
 from executions.queries import QueuePlace, live_workers, queue_place, sign_expected_within
 from executions.states import ClockTimestamp, clock
@@ -24,11 +25,19 @@ _TOLD_BY = (
 )
 _TOLD_IN = (
     "execution.queued",
+    "execution.started",
+    "execution.resumed",
+    "execution.cancelling",
     "execution.paused",
     "execution.waiting",
     "execution.recovered",
     "execution.failed",
 )
+# A status whose event has another name than itself.
+_ENTERED_BY: Mapping[str, Sequence[str]] = {
+    Status.RUNNING: ("started", "resumed"),
+    Status.QUEUED: ("queued", "recovered"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +84,9 @@ class Standing:
 
     def since(self) -> datetime | None:
         """When it came to be as it is, as its events tell."""
-        event = self.told.get(f"execution.{self.execution.status}")
-        return event.created_at if event else None
+        names = _ENTERED_BY.get(self.execution.status, (self.execution.status,))
+        events = [self.told.get(f"execution.{name}") for name in names]
+        return max((event.created_at for event in events if event), default=None)
 
 
 def standing(execution: Execution) -> Standing:
@@ -136,7 +146,8 @@ def _holders(
 
 
 def _fleet(execution: Execution) -> Fleet:
-    alive = live_workers(execution.worker_queue).values_list("concurrency", "running")
+    named = (execution.organization_id, execution.kind, execution.worker_queue)
+    alive = live_workers(served_as(*named)).values_list("concurrency", "running")
     threads = list(alive)
     is_alive = ExpressionWrapper(
         Q(seen_at__gt=ClockTimestamp() - sign_expected_within()), output_field=BooleanField()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.urls import path
+from django.urls import include, path
 
 from agents.rest.plain_views import by_method
 from executions import direct, job_views, signal_views, views
@@ -19,6 +19,7 @@ _of_agent: Any = by_method(
 _of_agent_async: Any = by_method(post=direct.start_and_leave)
 
 urlpatterns = [
+    path("dispatch/", include("executions.remote.urls")),
     path(
         "agent/boards/<uuid:board_id>/agents/<uuid:agent_id>",
         RemovalViewSet.as_view({"delete": "destroy"}),

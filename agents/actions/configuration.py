@@ -12,13 +12,15 @@ from referencing.jsonschema import DRAFT202012
 from rest_framework.exceptions import ValidationError as InvalidFields
 
 from agents.actions.refusals import UnknownTool
+from agents.remote import REMOTE, is_remote
 from agents.runtime.kinds import registered
 from agents.runtime.llm import UnknownModel, check_model_name
 from agents.runtime.tools.catalogue import check_names
 from agents.runtime.tools.registry import UnknownTools
 
-# An `external` agent runs itself: it fetches its inbox and works through the agent-scoped API.
-OUTSIDE = ("external",)
+# An `external` agent runs itself: it fetches its inbox and works through the agent-scoped API. A
+# `remote` one is carried on by workers that poll for it; `remote:` and a name tells theirs apart.
+OUTSIDE = ("external", REMOTE)
 DEEPEST = 40
 
 TOOLS_SHAPE: dict[str, Any] = {
@@ -113,8 +115,8 @@ def kinds() -> list[str]:
 
 
 def check_kind(value: str) -> None:
-    if value not in kinds():
-        valid = ", ".join(kinds())
+    if value not in kinds() and not is_remote(value):
+        valid = ", ".join([*kinds(), f"{REMOTE}:<name>"])
         raise ValidationError(f"There is no kind {value!r}; valid: {valid}.", code="unknown_kind")
 
 

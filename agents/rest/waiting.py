@@ -1,9 +1,28 @@
 """How an async view gives back its thread and its database connection before it waits."""
 
+import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
+
+T = TypeVar("T")
+
+
+async def few_at_once(door: asyncio.Semaphore, work: Callable[[], T]) -> T:
+    """Carry out work in this request's thread, as many at once as the door lets in.
+
+    The others wait with neither thread nor connection; after it, this request has none either.
+    """
+    if door.locked():
+        await leave_thread()
+    async with door:
+        try:
+            return await sync_to_async(work)()
+        finally:
+            await leave_thread()
 
 
 async def leave_thread() -> None:

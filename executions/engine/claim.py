@@ -7,7 +7,7 @@ claim is gone it returns no row and nothing was written. One statement is also o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -53,7 +53,8 @@ WITH fence AS (
     lease_expires_at = clock_timestamp() + %(lease)s
   WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = ANY(%(statuses)s)
   RETURNING id, event_seq, position, turn, checkpoint, tree, status,
-            pause_requested_at, max_turns, token_budget, seconds_budget, signals_pending
+            pause_requested_at, max_turns, token_budget, seconds_budget, signals_pending,
+            clock_timestamp() AS at
 ), new_entries AS (
   INSERT INTO executions_entry
     (id, execution_id, position, parent_id, turn, type, role, content, usage, created_at)
@@ -83,13 +84,13 @@ WITH fence AS (
   INSERT INTO executions_checkpoint
     (id, execution_id, sequence, position, turn, state, tree, created_at)
   SELECT %(checkpoint)s, fence.id, fence.checkpoint, fence.position, fence.turn, %(state)s,
-         fence.tree, clock_timestamp()
+         fence.tree, fence.at
   FROM fence WHERE %(checkpoint_count)s > 0
 ), new_steps AS (
   INSERT INTO executions_step
     (id, execution_id, key, kind, digest, result, claim_id, created_at, finished_at)
   SELECT row.id, fence.id, row.key, row.kind, row.digest, row.result, %(claim)s,
-         clock_timestamp(), CASE WHEN row.is_finished THEN clock_timestamp() END
+         fence.at, CASE WHEN row.is_finished THEN fence.at END
   FROM fence, jsonb_to_recordset(%(steps)s) AS row
     (id uuid, key text, kind text, digest text, result jsonb, is_finished bool)
   ON CONFLICT (execution_id, key) DO UPDATE SET
@@ -184,14 +185,21 @@ class Batch:
         self.steps.append(row | {"id": str(uuid7()), "is_finished": is_finished})
 
 
-def take(execution_id: UUID, epoch: int, worker: str) -> Claim | None:
+def take(
+    execution_id: UUID,
+    epoch: int,
+    worker: str,
+    *,
+    kinds: Sequence[tuple[str, str]] | None = None,
+) -> Claim | None:
     """Claim a queued, admitted execution at exactly this epoch; None when there is no such one.
 
-    None means that the message was a duplicate, that the execution has moved on, or that this
-    process has not its kind in that version.
+    None means that the message was a duplicate, that the execution has moved on, or that the
+    worker has not its kind in that version. `kinds` are the worker's; left out, this process's.
     """
     claim_id = uuid4()
-    kinds = [kind.of_rows for kind in registered()]
+    if kinds is None:
+        kinds = [kind.of_rows for kind in registered()]
     rows = list(
         Execution.objects.raw(
             _CLAIM,

@@ -18,7 +18,8 @@ from celery import current_app
 from django.db import transaction
 
 from agents.redis import is_silent, note_silence
-from executions import locks, prepared, semaphore
+from agents.remote import is_remote
+from executions import locks, pollers, prepared, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
 from executions.semaphore import Decision, PermitsLost, Request
@@ -30,7 +31,8 @@ BATCH = 25
 # One dispatcher at a time walks an organization's queue (see `locks.admit`); the rows that it
 # skips are being moved by someone else.
 _CANDIDATES = """
-SELECT e.id, e.epoch, e.worker_queue, e.blocked_by, e.organization_id, e.board_id, e.agent_id,
+SELECT e.id, e.epoch, e.kind, e.worker_queue, e.blocked_by,
+       e.organization_id, e.board_id, e.agent_id,
        o.max_concurrent, b.max_concurrent, a.max_concurrency
 FROM executions_execution AS e
 JOIN agents_organization AS o ON o.id = e.organization_id
@@ -63,6 +65,7 @@ class Candidate:
 
     id: UUID
     epoch: int
+    kind: str
     worker_queue: str
     blocked_by: str
     organization_id: UUID
@@ -184,7 +187,13 @@ def _note(
 
 
 def send(execution: Execution | Candidate) -> None:
-    """Send the hint that wakes a worker; a failure is logged, and the sweep sends again."""
+    """Send the hint that wakes a worker; a failure is logged, and the sweep sends again.
+
+    Workers outside poll for what is remote: they are called, and look by themselves besides.
+    """
+    if is_remote(execution.kind):
+        pollers.call(execution.organization_id, execution.kind, execution.worker_queue)
+        return
     try:
         current_app.send_task(
             "executions.tasks.advance",

@@ -15,10 +15,11 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from agents.activity import SYSTEM
 from agents.redis import client
+from agents.remote import of_remote_kind
 from agents.rest import idempotency
 from executions import actions, states, worktrees
 from executions.engine import children, conditions, decisions, ends, job_sweep, permits, waits
@@ -157,13 +158,11 @@ def _resume(execution: Execution) -> None:
 
 
 def _end_overdue() -> int:
-    """Deadlines that pass while no worker watches them."""
-    return _each(
-        Execution.objects.filter(
-            status__in=[Status.QUEUED, Status.WAITING], deadline_at__lt=ClockTimestamp()
-        ),
-        _time_out,
-    )
+    """Deadlines that pass while no worker watches them; one outside is not asked to."""
+    unwatched = Q(status__in=[Status.QUEUED, Status.WAITING])
+    outside = Q(status=Status.RUNNING) & of_remote_kind()
+    overdue = Execution.objects.filter(deadline_at__lt=ClockTimestamp())
+    return _each(overdue.filter(unwatched), _time_out) + _each(overdue.filter(outside), _time_out)
 
 
 def _time_out(execution: Execution) -> None:
@@ -171,7 +170,7 @@ def _time_out(execution: Execution) -> None:
     if states.move(
         execution,
         Status.FAILED,
-        frm=[Status.QUEUED, Status.WAITING],
+        frm=[Status(execution.status)],
         event="execution.failed",
         facts={"code": "TIMED_OUT"},
         failure_code="TIMED_OUT",
@@ -185,19 +184,19 @@ def _send_again() -> int:
 
     A message that still lies in the queue is not lost: sending again for a backlog would flood it.
     """
-    late = Execution.objects.filter(
-        status=Status.QUEUED,
-        admitted_epoch__isnull=False,
-        sent_at__lt=ClockTimestamp() - settings.EXECUTION_RESEND_AFTER,
-    )
+    late = _unclaimed().filter(sent_at__lt=ClockTimestamp() - settings.EXECUTION_RESEND_AFTER)
     queues = late.order_by().values_list("worker_queue", flat=True).distinct()
     return sum(_send_missing(late.filter(worker_queue=queue), queue) for queue in queues)
 
 
+def _unclaimed() -> QuerySet[Execution]:
+    """Admitted executions that a message waits for; whoever polls needs none."""
+    admitted = Execution.objects.filter(status=Status.QUEUED, admitted_epoch__isnull=False)
+    return admitted.exclude(of_remote_kind())
+
+
 def _send_missing(late: QuerySet[Execution], queue: str) -> int:
-    unclaimed = Execution.objects.filter(
-        status=Status.QUEUED, admitted_epoch__isnull=False, worker_queue=queue
-    )
+    unclaimed = _unclaimed().filter(worker_queue=queue)
     missing = min(late.count(), unclaimed.count() - _backlog(queue))
     if missing <= 0:
         return 0

@@ -38,6 +38,13 @@ def test_an_unknown_tool_is_400_and_names_the_valid_ones(client):
     assert not Agent.objects.exists()
 
 
+@pytest.mark.parametrize("kind", ["remote", "remote:billing", "remote:a.b-c_9"])
+def test_workers_outside_carry_on_what_is_remote(client, kind):
+    response = client.post(f"{API}/agents", {"name": "A", "kind": kind})
+    assert response.status_code == 201, response.content
+    assert response.json()["kind"] == kind
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -47,6 +54,9 @@ def test_an_unknown_tool_is_400_and_names_the_valid_ones(client):
         ("model", "no-provider"),
         ("model", "martian:large"),
         ("kind", "unheard-of"),
+        ("kind", "remote:"),
+        ("kind", "remote:Billing"),
+        ("kind", "remoter"),
         ("slug", "not a slug"),
         ("slug", "0198f2b4-0000-7000-8000-000000000000"),
         ("slug", ""),

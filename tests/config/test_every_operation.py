@@ -24,9 +24,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from rest_framework.test import APIClient
 
+from agents.activity import SYSTEM
 from agents.models import Role
+from executions import actions
+from executions.configuration import Wish
+from executions.models import Checkpoint, Execution
 from tests.boards.agents import World, with_token
-from tests.factories import client_of, make_member, signed_in
+from tests.factories import client_of, make_agent, make_member, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +54,13 @@ _OURS = (
     "x-organization",
     "content-length",
 )
-ASYNC = {"agents_execute", "agents_execute_async", "agent_inbox"}
+ASYNC = {
+    "agents_execute",
+    "agents_execute_async",
+    "agent_inbox",
+    "dispatch_poll",
+    "dispatch_entries_read",
+}
 FORMATS = FormatChecker(["uuid", "date"])
 FORMATS.checks("uri")(lambda value: not isinstance(value, str) or ":" in value)
 
@@ -85,6 +95,8 @@ def test_every_operation_answers_as_it_declares(caller: str) -> None:
         "webhook_id": world.webhook.id,
         "payload_id": world.payload.id,
         "gateway_id": world.gateway.id,
+        "exec_id": _an_execution(world).id,
+        "sequence": 1,
     }
     client = CALLERS[caller](world)
     faults: list[str] = []
@@ -93,8 +105,15 @@ def test_every_operation_answers_as_it_declares(caller: str) -> None:
     assert not faults, "\n".join(faults)
 
 
+def _an_execution(world: World) -> Execution:
+    """One that has ended, with a checkpoint: it can be read, retried and forked."""
+    run = actions.start(make_agent(world.organization), Wish(prompt="Do it."), by=SYSTEM)
+    Checkpoint.objects.create(execution=run, sequence=1, position=1, turn=1)
+    return actions.cancel(run, by=SYSTEM)
+
+
 def _ask_at_random(
-    operation: Any, client: APIClient, known: dict[str, UUID], faults: list[str]
+    operation: Any, client: APIClient, known: dict[str, UUID | int], faults: list[str]
 ) -> None:
     @settings(
         max_examples=EXAMPLES,

@@ -175,6 +175,25 @@ def test_executions_at_their_limit_are_extended_and_finished(admin: Client, agen
         assert run.status == status
 
 
+def test_executions_are_retried_and_forked(admin: Client, agent: Agent) -> None:
+    run = actions.cancel(with_everything(agent), by=SYSTEM)
+    assert any("no checkpoint" in text for text in said(act(admin, "fork", run)))
+    Execution.objects.filter(pk=run.pk).update(checkpoint=1)
+    assert "Executions forked: 1." in said(act(admin, "fork", run))
+    assert "Executions retried: 1." in said(act(admin, "retry", run))
+    fork, again = (Execution.objects.get(**{name: run}) for name in ("forked_from", "retry_of"))
+    assert (fork.fork_position, again.status) == (1, Status.QUEUED)
+    assert any("only what has ended" in text for text in said(act(admin, "retry", again)))
+    content = admin.get(page("execution", "change", fork.pk)).content.decode()
+    assert str(run.pk) in content
+
+
+def test_the_page_of_an_execution_says_why_it_does_not_run(admin: Client, agent: Agent) -> None:
+    run = a_run(agent)
+    content = admin.get(page("execution", "change", run.pk)).content.decode()
+    assert "No live worker takes work of the queue executions." in content
+
+
 def test_a_refusal_is_a_message_and_the_others_are_done(admin: Client, agent: Agent) -> None:
     done, ended = a_run(agent), actions.cancel(a_run(agent), by=SYSTEM)
     messages = said(act(admin, "cancel", done, ended))

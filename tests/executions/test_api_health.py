@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.asgi import get_asgi_application
@@ -11,7 +12,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from executions import health
+from executions import health, pollers
 from tests.executions.carrying import a_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,6 +36,11 @@ def test_it_is_ready_with_a_live_worker() -> None:
     status, checks = ready()
     assert (status, list(checks)) == (200, NAMES)
     assert all(check["ok"] and check["ms"] >= 0 for check in checks.values())
+
+
+def test_a_worker_outside_is_none_of_ours() -> None:
+    pollers.give_sign(uuid4(), "billing-1", ["x/remote@executions"])
+    assert not ready()[1]["worker"]["ok"]
 
 
 def test_without_a_worker_it_is_not_ready_and_says_so() -> None:

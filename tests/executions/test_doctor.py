@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from agents.activity import SYSTEM
 from agents.models import Agent
-from executions import actions, diagnosis, semaphore
+from executions import actions, diagnosis, pollers, semaphore
 from executions.configuration import Wish
 from executions.engine import permits
-from executions.models import Execution, Job, PauseReason, Status
+from executions.models import Execution, Job, PauseReason, Status, Worker
 from executions.semaphore import Request, Scope
 from executions.states import move
 from tests.executions.carrying import a_worker, claimed
+from tests.starting import an_agent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,6 +78,22 @@ def test_no_worker_and_an_unserved_queue_are_wrong(agent: Agent) -> None:
         "queue heavy": "Start a worker with --queues heavy.",
         "queue gpu": "Start a worker with --queues gpu.",
     }
+
+
+def test_a_place_where_nobody_polls_is_wrong_and_a_poller_is_no_worker_of_ours(
+    agent: Agent,
+) -> None:
+    remote = an_agent(agent.organization, kind="remote:billing")
+    a_run(remote)
+    place = f"{agent.organization_id}/remote:billing@executions"
+    a_worker()
+    assert wrong(examined()[1]) == {place: "Start the worker outside that polls for it."}
+    Worker.objects.all().delete()
+    pollers.give_sign(agent.organization_id, "billing-1", [place])
+    found = examined()[1]
+    assert list(wrong(found)) == ["workers"]
+    assert "polls" not in found
+    assert place in found["billing-1"]["text"]
 
 
 def test_what_waits_behind_a_limit_is_explained_and_not_wrong(agent: Agent) -> None:

@@ -13,14 +13,16 @@ from rest_framework.test import APIClient
 
 from agents.activity import SYSTEM, Actor
 from agents.models import ActorKind, Agent, Organization
+from agents.remote import place
 from boards.models import Board
-from executions import actions, states
+from executions import actions, pollers, states
 from executions.configuration import Wish
 from executions.explanation import Because
 from executions.models import Condition, Event, Execution, PauseReason, Status
 from tests.executions.asking import conforms
 from tests.executions.carrying import a_worker
 from tests.factories import counted_queries, make_board, make_organization
+from tests.starting import an_agent
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +131,17 @@ def test_a_queue_that_no_worker_serves_is_named(api: APIClient, agent: Agent) ->
     assert codes(document) == ["no_worker"]
     assert "No live worker takes work of the queue executions." in document["summary"]
     assert codes(explained(api, admitted(run))) == ["no_worker"]
+
+
+def test_a_place_where_nobody_polls_is_named(api: APIClient, agent: Agent) -> None:
+    a_worker()
+    run = a_run(an_agent(agent.organization, kind="remote:billing"))
+    document = explained(api, run)
+    assert codes(document) == ["no_worker"]
+    assert "No worker outside polls for remote:billing" in document["summary"]
+    named = (agent.organization_id, "remote:billing", "executions")
+    pollers.give_sign(agent.organization_id, "billing-1", [place(*named)])
+    assert codes(explained(api, admitted(run))) == ["admitted"]
 
 
 def test_a_permit_without_a_free_thread_is_told(api: APIClient, agent: Agent) -> None:
@@ -246,6 +259,20 @@ def test_a_pause_that_a_worker_carried_out_is_still_its_askers(
     actions.pause(run, by=ADA)
     assert states.move(run, Status.PAUSED, event="execution.paused", pause_reason="operator")
     assert explained(api, run)["reasons"][0]["text"].startswith("Ada paused it at ")
+
+
+def test_an_earlier_pause_is_nobodys_any_more(api: APIClient, agent: Agent) -> None:
+    bob = Actor(ActorKind.MEMBER, uuid4(), "Bob")
+    run = actions.pause(a_run(agent), by=bob)
+    actions.resume(run, by=bob)
+    run = running(run)
+    actions.pause(run, by=ADA)
+    assert states.move(run, Status.PAUSED, event="execution.paused", pause_reason="operator")
+    document = explained(api, run)
+    assert document["asked_by"]["name"] == "Ada"
+    assert document["reasons"][0]["text"].startswith("Ada paused it at ")
+    last = Event.objects.filter(execution=run, type="execution.paused").latest("seq")
+    assert document["since"] == last.created_at.isoformat().replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize(

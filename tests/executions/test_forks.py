@@ -14,6 +14,10 @@ from rest_framework.test import APIClient
 
 from agents.activity import SYSTEM
 from agents.models import Activity, Agent, LiveWork, Organization, Role
+from agents.runtime import kinds
+from agents.runtime.context import AgentContext
+from agents.runtime.facts import Role as MessageRole
+from agents.runtime.kinds import agent_kind
 from executions import actions
 from executions.configuration import Wish
 from executions.models import (
@@ -250,6 +254,39 @@ def test_finished_steps_of_the_past_are_remembered_and_later_ones_are_not(
     )
     third = forked(fork(api, other, 1))
     assert [step.key for step in Step.objects.filter(execution=third)] == ["before"]
+
+
+def test_agent_code_goes_on_from_its_state_and_repeats_nothing(
+    api: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "_kinds", dict(kinds._kinds))
+    done: list[str] = []
+
+    @agent_kind("t.branching")
+    def branching(context: AgentContext) -> dict[str, Any]:
+        context.step("first", lambda: done.append("first"))
+        context.append_entry("said", "once", role=MessageRole.USER)
+        context.checkpoint("one", {"n": 1})
+        context.step("second", lambda: done.append("second"))
+        context.checkpoint("two", {"n": context.state["n"] + 1})
+        return {"n": context.state["n"], "said": [message.content for message in context.messages]}
+
+    agent = make_agent(organization, kind="t.branching", max_concurrency=None)
+    run = actions.start(agent, Wish(values={"a": 1}), by=SYSTEM)
+    drive(run)
+    assert run.output == {"n": 2, "said": ["once"]}, run.failure_message
+    other = forked(fork(api, run, 1, input="Again."))
+    drive(other)
+    assert other.output == {"n": 2, "said": ["once", "Again."]}, other.failure_message
+    assert done == ["first", "second", "second"]
+    sequences = Checkpoint.objects.filter(execution=other).values_list("sequence", flat=True)
+    assert list(sequences) == [1, 2]
+
+    agent_kind("t.branching", version="2")(branching)
+    afresh = forked(api.post(f"{LIST}/{run.id}/retry"))
+    assert (afresh.kind_version, afresh.input) == ("2", {"with": {"a": 1}})
+    assert not Entry.objects.filter(execution=afresh).exists()
+    assert forked(api.post(f"{LIST}/{other.id}/retry")).kind_version == "1"
 
 
 def test_a_retried_fork_begins_where_it_was_forked(api: APIClient, agent: Agent) -> None:

@@ -11,12 +11,17 @@ from rich.console import Console
 
 from agents.activity import SYSTEM
 from agents.models import Agent
+from agents.remote import served_as
 from boards.models import Board
 from executions import actions
 from executions.configuration import Wish
 from executions.models import Execution, Status
 from executions.queries import live_workers
 from executions.terminal import Transcript
+
+
+def _served_as(execution: Execution) -> str:
+    return served_as(execution.organization_id, execution.kind, execution.worker_queue)
 
 
 class Command(BaseCommand):
@@ -34,7 +39,7 @@ class Command(BaseCommand):
         execution = self._started(options)
         console = Console()
         console.print(f"[dim]execution {execution.id}[/dim]")
-        if not live_workers(execution.worker_queue):
+        if not live_workers(_served_as(execution)):
             console.print(
                 "[yellow]No worker is alive yet: it is queued. Try manage.py up.[/yellow]"
             )

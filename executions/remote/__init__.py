@@ -1,0 +1,1 @@
+"""Executions that workers outside carry on, over HTTP and in any language."""
