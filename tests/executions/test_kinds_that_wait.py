@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -16,20 +18,21 @@ from django.utils import timezone
 from agents.activity import SYSTEM, Actor
 from agents.models import ActorKind
 from agents.runtime import kinds
-from agents.runtime.context import AgentContext
+from agents.runtime.context import AgentContext, ChildHandle, Spawn
 from agents.runtime.kinds import agent_kind
 from boards.actions import decide_approval
 from boards.models import Approval, ApprovalStatus
 from executions import actions, semaphore, signals
-from executions.engine import decisions, ends, runner
-from executions.engine.control import Reason
+from executions.engine import children, decisions, ends, runner, waits
+from executions.engine.context import Context
+from executions.engine.control import Control, Reason
 from executions.engine.keeper import Keeper
 from executions.engine.sweep import sweep
 from executions.models import Condition, Event, Execution, Signal, Status, Step
 from executions.semaphore import Scope
-from tests.executions.carrying import drive
+from tests.executions.carrying import claimed, drive
 from tests.executions.kinds import an_agent_of, begun, told
-from tests.factories import all_at_once
+from tests.factories import all_at_once, somebody_waits_for_a_lock
 from tests.processes import wait_until
 from tests.starting import a_board, an_organization
 
@@ -135,7 +138,14 @@ def test_ten_consumers_of_five_signals_consume_five() -> None:
 def test_a_signal_between_the_look_and_the_suspension_is_heard_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = of(hears(1))
+    """What the suspension wrote is not written again: neither the step nor what stood before."""
+
+    def kind(context: AgentContext) -> Any:
+        context.note("Listen.", reason="t.waits")
+        heard = context.wait_for_signal("s0", "s", timeout=3600)
+        return heard and heard.value
+
+    run = of(kind)
     original = ends.suspend
 
     def suspend(*given: Any) -> bool:
@@ -145,9 +155,10 @@ def test_a_signal_between_the_look_and_the_suspension_is_heard_at_once(
 
     monkeypatch.setattr(ends, "suspend", suspend)
     drive(run)
-    assert (run.status, run.output) == (Status.COMPLETED, ["just now"])
+    assert (run.status, run.output) == (Status.COMPLETED, "just now")
     assert told(run).count("execution.waiting") == 0
     assert told(run).count("signal.received") == 1
+    assert [entry.content["text"] for entry in run.entries.all()] == ["Listen."]
 
 
 def test_drained_signals_are_gone_and_the_same_drain_gives_them_again() -> None:
@@ -207,10 +218,52 @@ def test_a_signal_and_its_step_are_one_commit(monkeypatch: pytest.MonkeyPatch) -
     assert Signal.objects.filter(consumed_at=None).count() == run.signals_pending == 1
     assert not Step.objects.filter(execution=run).exists()
     monkeypatch.setattr(signals, "mark_consumed", original)
-    Execution.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
-    sweep()
+    _lose_the_lease(run)
     drive(run)
     assert run.output == ["once"]
+
+
+def test_a_join_and_a_word_of_the_same_end_do_not_stand_in_each_others_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both hold the parent's row before they note on the child's that its end was told."""
+    run = of(lambda context: (context.spawn("c", Spawn(prompt="x")), context.sleep("s", 3600)))
+    drive(run)
+    child = Execution.objects.get(parent=run)
+    monkeypatch.setattr(ends, "_followers", [])
+    actions.cancel(child, by=SYSTEM)
+    child.refresh_from_db()
+    a_day_later(run)
+    waits.look(run, reason="timer")
+    joining = Context(claimed(run), _a_control(run), kinds.find("t.waits", "1"))
+    holds, original = threading.Event(), children._is_first_to_tell
+
+    def is_first_to_tell(child: Execution) -> bool:
+        if threading.current_thread().name == "teller":
+            holds.set()
+            wait_until(somebody_waits_for_a_lock, seconds=10)
+        return original(child)
+
+    def tell() -> None:
+        threading.current_thread().name = "teller"
+        children.tell_parent(child)
+
+    def join() -> list[str]:
+        holds.wait(10)
+        return [c.status for c in joining.join_children("j", [ChildHandle(child.id, "c")])]
+
+    monkeypatch.setattr(children, "_is_first_to_tell", is_first_to_tell)
+    assert all_at_once(tell, join) == [None, ["cancelled"]]
+    assert told(run).count("child.finished") == 1
+
+
+def _a_control(run: Execution) -> Control:
+    return Control(SimpleNamespace(claim_id=run.claim_id), 3600, taken_at=time.monotonic())
+
+
+def _lose_the_lease(run: Execution) -> None:
+    Execution.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
+    sweep()
 
 
 def test_signals_of_a_start_are_there_before_anything_runs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 from uuid import uuid4
 
@@ -13,12 +14,15 @@ from agents.activity import SYSTEM
 from agents.models import Role
 from executions import starts
 from executions.configuration import Wish
+from executions.engine.control import Control
+from executions.engine.run import Run
 from executions.models import Entry, Execution, Signal, Status
 from tests.chaos.held_model import HeldModel, tagged
+from tests.executions.carrying import claimed, drive
 from tests.factories import API, client_of
 from tests.model_server import Asked
 from tests.processes import ended, wait_until, worker
-from tests.starting import tool
+from tests.starting import a_run, an_agent, tool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,3 +104,31 @@ def test_words_from_many_people_at_once_are_all_heard_in_order(model: HeldModel)
         wait_until(lambda: ended(run))
     heard = Entry.objects.filter(execution=run, type="injection").order_by("position")
     assert [entry.content["text"] for entry in heard] == [f"word {n}" for n in range(12)]
+
+
+def test_an_interruption_between_two_calls_ends_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when the run has looked for messages and has not asked its model yet."""
+    run, original = a_run(an_agent(), {"say": "Done."}), Run.boundary
+
+    def boundary(self: Run) -> Any:
+        spent = original(self)
+        if not Signal.objects.exists():
+            say(run, "Wait.", "interrupt")
+            self.control.steer()  # As the keeper does once it has looked.
+        return spent
+
+    monkeypatch.setattr(Run, "boundary", boundary)
+    drive(run)
+    said = Entry.objects.filter(execution=run).order_by("position")
+    assert [entry.type for entry in said] == ["message", "injection", "llm_call"]
+    assert run.turn == 1
+
+
+def test_a_kind_that_reads_its_messages_itself_is_not_interrupted() -> None:
+    run = a_run(an_agent(), {"say": "Done."})
+    control = Control(claimed(run), 30, taken_at=0)
+    control.is_steerable = False
+    control.steer()
+    call: Future[None] = Future()
+    control.attach(call)
+    assert not call.cancelled()
