@@ -7,16 +7,20 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin
+from django.contrib.messages import ERROR
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents.activity import Actor
 from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
-from executions import actions
+from executions import actions, signals
 from executions.engine import job_cancel
 from executions.explanation import reasons_of
 from executions.models import (
@@ -32,6 +36,7 @@ from executions.models import (
     Worker,
     Worktree,
 )
+from executions.signal_serializers import LONGEST_TEXT
 from executions.standing import standing
 
 _SHOWN_TEXT = 120
@@ -123,6 +128,19 @@ class ConditionRows(ReadOnlyRows):
     readonly_fields = fields
 
 
+class SpokenForm(ActionForm):  # type: ignore[misc]  # unfold has no types.
+    """The choice of an action, and beside it what is said with `say`."""
+
+    said = forms.CharField(
+        required=False,
+        max_length=LONGEST_TEXT,
+        label="",
+        widget=UnfoldAdminTextInputWidget(
+            {"placeholder": "What to say", "x-show": "action=='say'"}
+        ),
+    )
+
+
 @admin.register(Execution)
 class ExecutionPage(ReadOnlyPage):
     """Executions; what changes them is an action, and a refusal is shown."""
@@ -144,7 +162,8 @@ class ExecutionPage(ReadOnlyPage):
     list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
     search_fields = ("id",)
     search_help_text = "An execution's id, or the name of its agent"
-    actions = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
+    actions = ("say", "cancel", "pause", "resume", "extend", "finish", "retry", "fork")
+    action_form = SpokenForm
     inlines = (ConditionRows, WorktreeRow)
     exclude = ("spec", "usage", "diff")
     readonly_fields = ("explanation", "transcript", "configuration", "cost", "changes")
@@ -170,6 +189,14 @@ class ExecutionPage(ReadOnlyPage):
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Who may change executions may control them; nobody edits their rows."""
         return bool(request.user.has_perm("executions.change_execution"))
+
+    @admin.action(description="Say something", permissions=["control"])
+    def say(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        said = request.POST.get("said", "").strip()
+        if not said:
+            self.message_user(request, "Write beside the action what to say.", ERROR)
+            return
+        self.for_each(request, rows, partial(signals.send_message, text=said), "Executions told")
 
     @admin.action(description="Cancel", permissions=["control"])
     def cancel(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:

@@ -5,7 +5,7 @@ from django.conf import settings
 
 from agents.runtime import modules
 
-_FOLLOW_ENDS = ("executions.engine.children", "executions.engine.jobs")
+_FOLLOW_ENDS = tuple(f"executions.engine.{each}" for each in ("children", "decisions", "jobs"))
 
 
 class ExecutionsConfig(AppConfig):
@@ -18,6 +18,7 @@ class ExecutionsConfig(AppConfig):
         "execution.extended",
         "execution.failed",
         "execution.forked",
+        "execution.message",
         "execution.pause_requested",
         "execution.paused",
         "execution.queued",

@@ -10,10 +10,13 @@ from rest_framework import serializers
 from agents.actions import configuration
 from agents.serializers import KnownFieldsOnly, ModelSettingsField, ToolsField, limit_field
 from executions.fields import Flag, Number, Text, Whole
+from executions.signal_serializers import SendSerializer
 
 DEFAULT_TIMEOUT = 60.0
 TIMEOUTS = (1.0, 300.0)
 LONGEST_DEADLINE = 30 * 24 * 3600
+# Signals of one start.
+MOST_SIGNALS = 20
 
 
 class Request(KnownFieldsOnly):
@@ -26,6 +29,14 @@ class Request(KnownFieldsOnly):
         OpenApiExample(
             "an action",
             value={"action": "review", "with": {"pull_request": 12}, "timeout": 120},
+            request_only=True,
+        ),
+        OpenApiExample(
+            "with a signal",
+            value={
+                "prompt": "Draft the letter.",
+                "signals": [{"name": "budget", "value": 300, "dedup_key": "mail-4711"}],
+            },
             request_only=True,
         ),
     ]
@@ -53,6 +64,12 @@ class StartSerializer(Request):
         required=False, allow_null=True, min_value=1, max_value=LONGEST_DEADLINE
     )
     queue = Flag(required=False, default=True, help_text="False: refuse rather than queue.")
+    signals = serializers.ListField(
+        child=SendSerializer(),
+        required=False,
+        max_length=MOST_SIGNALS,
+        help_text="Sent to it with its start, in this order.",
+    )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         # `with` is a word of Python, and cannot be declared like the others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class Wish:
     priority: int = 3
     deadline_seconds: float | None = None
     may_queue: bool = True
+    # Sent to it with its start: `name`, `value`, and a `dedup_key` if it has one.
+    signals: Sequence[Mapping[str, Any]] = ()
 
     def as_input(self) -> dict[str, Any]:
         """The input as the status document shows it."""

@@ -106,6 +106,7 @@ def wish_of(fields: Fields, agent: Agent) -> Wish:
         priority=fields["priority"],
         deadline_seconds=fields.get("deadline_seconds"),
         may_queue=fields["queue"],
+        signals=fields.get("signals", ()),
     )
 
 

@@ -8,20 +8,13 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from agents.runtime.json_values import NotStorable, storable
-from executions.bodies import Request
+from agents.serializers import KnownFieldsOnly
+from executions import signals
 from executions.fields import Text
 from executions.models import Signal
-from executions.signals import NAME
 
-LONGEST_TEXT = 100_000
-
-
-def check_name(value: str) -> None:
-    """Refuse what no wait could name."""
-    if not NAME.fullmatch(value):
-        raise serializers.ValidationError(
-            "A name has 1 to 200 letters, digits and the characters _ . : / @ -.", code="invalid"
-        )
+# In UTF-8 it is no longer than a signal's value may be.
+LONGEST_TEXT = 16_000
 
 
 class ValueField(serializers.JSONField):
@@ -43,11 +36,13 @@ class ValueField(serializers.JSONField):
         )
     ]
 )
-class SendSerializer(Request):
+class SendSerializer(KnownFieldsOnly):
     """A signal: `name`, any JSON `value`, and a key under which a repeat is the same signal."""
 
-    name = Text(max_length=200, validators=[check_name])
-    value = ValueField(required=False, allow_null=True, default=None)
+    name = Text(max_length=200, validators=[signals.check_name])
+    value = ValueField(
+        required=False, allow_null=True, default=None, validators=[signals.check_value]
+    )
     dedup_key = Text(required=False, allow_blank=True, default="", max_length=255)
 
 
@@ -60,7 +55,7 @@ class SendSerializer(Request):
         )
     ]
 )
-class MessageSerializer(Request):
+class MessageSerializer(KnownFieldsOnly):
     """What a person says to a run, and whether the model call under way ends for it."""
 
     text = Text(max_length=LONGEST_TEXT)

@@ -26,7 +26,7 @@ from executions.signal_serializers import (
     SentSerializer,
     SignalSerializer,
 )
-from executions.signals import MESSAGE, Sent
+from executions.signals import Sent
 from executions.views import EXEC_ID
 
 
@@ -107,9 +107,13 @@ class MessageViewSet(_OfExecution, viewsets.GenericViewSet[Signal]):
     )
     def create(self, request: Request, exec_id: UUID) -> Response:
         said = self.asked(MessageSerializer)
-        return self.sent(
-            name=MESSAGE, value={"text": said["text"]}, interrupts=said["when"] == "interrupt"
+        sent = signals.send_message(
+            self.execution(),
+            said["text"],
+            by=caller_of(request).actor,
+            interrupts=said["when"] == "interrupt",
         )
+        return Response(_shown(sent), status=202)
 
 
 def _shown(sent: Sent) -> dict[str, Any]:

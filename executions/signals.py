@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from rest_framework.exceptions import ValidationError
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
 from executions import states, stream
-from executions.engine import waits
+from executions.engine import ends, waits
 from executions.errors import SignalMismatch, SignalsFull
 from executions.models import TERMINAL, Event, Execution, Signal, Status
 
@@ -23,6 +25,8 @@ from executions.models import TERMINAL, Event, Execution, Signal, Status
 MESSAGE = "message"
 # What nobody consumes must end somewhere.
 MOST_PENDING = 10_000
+# Bytes of a value as JSON: an execution may have to hold a thousand of them at once.
+LONGEST_VALUE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9_.:/@-]{1,200}")
 PATTERN = re.compile(r"[A-Za-z0-9_.:/@*-]{1,200}")
 
@@ -49,7 +53,8 @@ def send(
 
     A sender that repeats a `dedup_key` sends the same signal again, which changes nothing.
     `interrupts` ends a model call that is under way. Raises `ExecutionState` for an execution
-    that has ended, `SignalMismatch` for a key with another value, and `SignalsFull`.
+    that has ended, `SignalMismatch` for a key with another value, `SignalsFull`, and
+    `ValidationError` for a name or value that no signal has.
     """
     with transaction.atomic():
         locked = waits.locked(execution.id)
@@ -69,6 +74,8 @@ def deliver(
     interrupts: bool = False,
 ) -> Sent:
     """The same in the caller's transaction, which holds the execution's row."""
+    check_name(name)
+    check_value(value)
     sender = f"{by.kind}:{by.id}"
     if dedup_key and (earlier := _earlier(locked, sender, dedup_key)):
         if (earlier.name, earlier.value) != (name, value):
@@ -93,6 +100,50 @@ def deliver(
     if interrupts:
         transaction.on_commit(lambda: stream.call_to_look(locked.id), robust=True)
     return Sent(signal, is_new=True, is_resumed=is_resumed)
+
+
+def send_message(
+    execution: Execution, text: str, *, by: Actor, interrupts: bool = False, dedup_key: str = ""
+) -> Sent:
+    """Say something to a run, which hears it at its next boundary: a signal named `message`.
+
+    With `interrupts` a model call that is under way ends at once. Raises what `send` does.
+    """
+    with transaction.atomic():
+        sent = send(
+            execution,
+            name=MESSAGE,
+            value={"text": text},
+            by=by,
+            dedup_key=dedup_key,
+            interrupts=interrupts,
+        )
+        if sent.is_new:
+            locked = sent.signal.execution
+            ends.record(locked, "execution.message", by=by, number=sent.signal.number)
+    return sent
+
+
+def check_pattern(pattern: str) -> str:
+    """The name or pattern (`*` is anything) of signals that code waits for. Raises ValueError."""
+    if not PATTERN.fullmatch(pattern):
+        raise ValueError(
+            f"No signal has a name like {pattern[:50]!r}: 1 to 200 letters, digits and _.:/@- are "
+            "a name, and * stands for any of them."
+        )
+    return pattern
+
+
+def check_name(name: str) -> None:
+    """Refuse what no wait could name. Raises ValidationError."""
+    if not NAME.fullmatch(name):
+        raise ValidationError("A name has 1 to 200 letters, digits and the characters _.:/@-.")
+
+
+def check_value(value: Any) -> None:
+    """Refuse what is too large to be kept by the thousand. Raises ValidationError."""
+    if len(json.dumps(value, ensure_ascii=False).encode()) > LONGEST_VALUE:
+        raise ValidationError(f"A value has at most {LONGEST_VALUE} bytes as JSON.")
 
 
 def _earlier(execution: Execution, sender: str, dedup_key: str) -> Signal | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from agents.activity import Actor
 from agents.models import Agent, LiveWork
 from agents.runtime.facts import Message, Role
-from executions import configuration, lines, states, stream
+from executions import configuration, lines, signals, states, stream
 from executions.configuration import Wish
 from executions.engine import ends
 from executions.engine.dispatch import dispatch_on_commit
@@ -36,8 +36,8 @@ class Opening:
 def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
     """Accept a run of an agent: the row, its first entry, its first event, its line of activity.
 
-    Dispatch follows after the commit. Raises the refusals of `configuration` and `grounds`, and
-    `AgentRunsItself`; nothing is written then.
+    Dispatch follows after the commit. Raises the refusals of `configuration`, `grounds` and
+    `signals`, and `AgentRunsItself`; nothing is written then.
     """
     wanted = Ground(agent.organization_id, agent, wish.board, wish.task, wish.may_queue)
     with held(wanted) as ground:
@@ -77,7 +77,10 @@ def begin(
         seconds_budget=spec.seconds_budget or None,
         deadline_at=deadline_in(wish.deadline_seconds or kind.timeout),
     )
-    return accept(execution, Opening(prompt or None), by=by)
+    accept(execution, Opening(prompt or None), by=by)
+    for signal in wish.signals:
+        signals.deliver(execution, **signal, by=by)
+    return execution
 
 
 def new(ground: Ground, **fields: Any) -> Execution:

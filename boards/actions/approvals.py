@@ -15,6 +15,7 @@ from agents.actions import configuration as of_agents
 from agents.activity import SYSTEM, Actor, Target, record
 from agents.errors import Refusal
 from agents.models import ActorKind, Agent, IntegrationKey, MessageKind
+from boards import decisions
 from boards.actions.boards import locked_board
 from boards.errors import TaskNotFound
 from boards.models import Approval, ApprovalStatus, ApprovalTask, Board, Task
@@ -125,6 +126,7 @@ def decide_approval(approval: Approval, *, approve: bool, reason: str = "", by: 
     task_ids = _close(locked, status, reason, by)
     _tell(f"approval.{status.value}", locked, task_ids, by)
     _tell_requester(locked, task_ids, by)
+    decisions.tell(locked)
     return locked
 
 
@@ -141,6 +143,7 @@ def withdraw_approval(approval: Approval, *, by: Actor) -> Approval:
     _tell("approval.withdrawn", locked, task_ids, by)
     if not _asked_by(locked, by):
         _tell_requester(locked, task_ids, by)
+    decisions.tell(locked)
     return locked
 
 

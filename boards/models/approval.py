@@ -77,7 +77,11 @@ class Approval(Keyed):
             # Serves the same of one status.
             models.Index(fields=["board", "status", "-id"], name="approval_list_by_status"),
             # Serves those of an execution, which are withdrawn with it.
-            models.Index(fields=["execution_id"], name="approval_of_execution"),
+            models.Index(
+                fields=["execution_id"],
+                condition=models.Q(status="pending", execution_id__isnull=False),
+                name="pending_approval_of_execution",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -180,6 +180,8 @@ class Batch:
     ) -> None:
         """Remember an effect by its key; one that was begun is finished by the same key."""
         row = {"key": key, "kind": kind, "digest": digest, "result": result}
+        # One statement writes a key once: what is known of it now is what is written.
+        self.steps = [step for step in self.steps if step["key"] != key]
         self.steps.append(row | {"id": str(uuid7()), "is_finished": is_finished})
 
 

@@ -19,7 +19,7 @@ from agents.runtime.facts import Message, Role, ToolRequest
 from agents.runtime.json_values import storable
 from boards.actions import approvals
 from boards.actions.approvals import ApprovalRequest
-from boards.models import Approval, ApprovalStatus
+from boards.models import Approval, ApprovalStatus, Board
 from executions import signals, states, stream
 from executions.engine.conditions import Wanted
 from executions.engine.delegation import Delegation
@@ -150,14 +150,14 @@ class Context(Delegation):
 
     def has_signal(self, name: str) -> bool:
         self.look()
-        is_there = signals.pending(self.claim.id, name).exists()
+        is_there = signals.pending(self.claim.id, signals.check_pattern(name)).exists()
         self.release()
         return is_there
 
     def wait_for_signal(
         self, key: str, name: str, *, timeout: float | None = None
     ) -> Received | None:
-        effect = self.known(key, "signal", [name, timeout])
+        effect = self.known(key, "signal", [signals.check_pattern(name), timeout])
         found = self.wait_for(
             effect,
             partial(self._consume_one, name, key),
@@ -167,7 +167,7 @@ class Context(Delegation):
         return Received(**found) if found else None
 
     def drain_signals(self, key: str, name: str) -> list[Received]:
-        effect = self.known(key, "signals", name)
+        effect = self.known(key, "signals", signals.check_pattern(name))
         found = self.held(effect, lambda: self._consume(name, key, most=_MOST_SIGNALS))
         return [Received(**each) for each in found]
 
@@ -221,8 +221,9 @@ class Context(Delegation):
         effect = self.known(key, "ask", said)
         if effect.is_finished:
             return UUID(effect.result)
-        board = self.claim.execution.board
-        if board is None:
+        mine = self.claim.execution.board_id
+        board = mine and Board.objects.filter(pk=mine).first()
+        if not board:
             raise Rejected("BOARD_REQUIRED", "An execution without a board has nobody to ask.")
         with asking():
             approval = approvals.ask_approval(board, request, by=self.actor)

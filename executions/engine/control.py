@@ -47,6 +47,8 @@ class Control:
         self.is_pause_requested = False
         self.is_agent_paused = False
         self.is_draining = False
+        # Whether what people say ends a model call; a kind may read it in its own time.
+        self.is_steerable = True
         self._lease = lease_seconds
         self._ends_at = taken_at + lease_seconds
         self._reason: Reason | None = None
@@ -72,14 +74,16 @@ class Control:
             call.cancel()
 
     def steer(self) -> None:
-        """End the model call that is under way, if there is one: somebody has said something."""
+        """End the model call that is under way, or the next: somebody has said something."""
+        if not self.is_steerable:
+            return
         with self._lock:
-            call, self._is_steered = self._call, self._call is not None
+            call, self._is_steered = self._call, True
         if call is not None:
             call.cancel()
 
     def was_steered(self) -> bool:
-        """Whether that is why the last call was ended; asked once."""
+        """Whether somebody has said something since this was asked last."""
         with self._lock:
             was, self._is_steered = self._is_steered, False
         return was
@@ -87,8 +91,8 @@ class Control:
     def attach(self, call: Future[Any]) -> None:
         """Make this model call the one that an interruption cancels."""
         with self._lock:
-            self._call, self._is_steered = call, False
-            interrupted = self._reason is not None
+            self._call = call
+            interrupted = self._reason is not None or self._is_steered
         if interrupted:
             call.cancel()
 

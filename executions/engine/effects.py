@@ -16,10 +16,10 @@ from agents.runtime.context import Rejected, StepUnknown, Waiting
 from agents.runtime.json_values import storable
 from executions import states
 from executions.engine import claim as claims
-from executions.engine import ends
 from executions.engine.conditions import Wait, Wanted
+from executions.engine.control import Interrupted
 from executions.engine.conversation import Conversation
-from executions.engine.steps import Effect, Steps
+from executions.engine.steps import RAISED, Effect, Steps
 from executions.models import WaitMode
 
 
@@ -78,10 +78,23 @@ class Effects(Conversation):
             self.keep(effect, is_finished=False)
         connection.close()
         self.control.check()
-        result = storable(work())
-        self.control.check()
+        try:
+            done = work()
+        except Interrupted:
+            raise
+        except Exception:
+            self._take_back(effect)
+            raise
+        # Whatever else is asked of the run meanwhile, the work is done: what came of it is kept.
+        self.control.check_lease()
+        result = storable(done)
         self.keep(effect, result)
         return result
+
+    def _take_back(self, effect: Effect) -> None:
+        """What raised may be done again; the next commit says so."""
+        self._steps.forget(effect)
+        self.batch.step(effect.key, effect.kind, effect.digest, RAISED, is_finished=False)
 
     def held(self, effect: Effect, act: Callable[[], Any]) -> Any:
         """What `act` returns of other rows, looked at and written under the execution's row."""
@@ -115,8 +128,7 @@ class Effects(Conversation):
             except NotYet:
                 effect = self._begun(effect, timeout)
             wait = Wait(wanted(), mode, self._left_of(effect), reason=effect.key)
-            self.files.leave_clean()
-            if ends.suspend(self.claim, self.spent_batch(), wait):
+            if self.suspend(wait):
                 raise Waiting
         return effect.result
 

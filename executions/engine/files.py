@@ -59,6 +59,11 @@ class Files:
         if self._checkout is not None:
             worktrees.leave_clean(self._checkout)
 
+    def stay(self) -> None:
+        """Go on in the directory that was to be left: it may not stay as it is."""
+        if self._checkout is not None:
+            worktrees.stay(self._checkout)
+
     def _opened(self) -> worktrees.Checkout:
         if self._checkout is None:
             self._checkout = worktrees.prepare(

@@ -23,6 +23,7 @@ from executions import limits, signals, states, transcripts
 from executions.engine import claim as claims
 from executions.engine import ends
 from executions.engine.claim import Batch, Boundary, Claim
+from executions.engine.conditions import Wait
 from executions.engine.control import Control
 from executions.engine.files import Files
 from executions.models import EntryType, PauseReason
@@ -45,6 +46,7 @@ class Run:
     def __init__(self, claim: Claim, control: Control, kind: Kind) -> None:
         row = claim.execution
         self.claim, self.control, self.kind = claim, control, kind
+        control.is_steerable = kind.takes_messages
         self._spec = RunSpec.from_json(row.spec)
         self.limits = limits.limits_of(row)
         self.usage: dict[str, Any] = row.usage or {}
@@ -167,6 +169,8 @@ class Run:
 
     def take_messages(self) -> bool:
         """Put what people have said into the conversation; whether there was anything."""
+        # Before the look: who speaks after it is heard by the next call.
+        self.control.was_steered()
         with transaction.atomic():
             claims.hold(self.claim)
             found = list(signals.pending(self.claim.id, signals.MESSAGE)[:MESSAGES])
@@ -200,6 +204,15 @@ class Run:
         self.files.leave_clean()
         ends.stop_at_limit(self.claim, self.spent_batch(), self.spent())
         raise Left
+
+    def suspend(self, wait: Wait) -> bool:
+        """Leave until the wait is over; False where it is over already, and the run goes on."""
+        self.files.leave_clean()
+        if ends.suspend(self.claim, self.spent_batch(), wait):
+            return True
+        self.files.stay()
+        self.batch = Batch()
+        return False
 
     def sleep_for(self, seconds: float, *, reason: str) -> None:
         """Leave until so much time has passed, without a worker or a permit."""

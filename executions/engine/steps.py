@@ -11,6 +11,8 @@ from executions.engine.toolcalls import digest
 from executions.models import Step
 
 MOST_KEY = 200
+# The result of a step that raised: it is known what came of it, and that is nothing.
+RAISED = {"raised": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ class Steps:
         self._all()[effect.key] = noted
         return noted
 
+    def forget(self, effect: Effect) -> None:
+        """Note that the effect was not begun after all."""
+        self._all()[effect.key] = replace(effect, is_begun=False)
+
     def _all(self) -> dict[str, Effect]:
         if self._known is None:
             rows = Step.objects.filter(execution=self._execution_id).values_list(
@@ -60,7 +66,7 @@ class Steps:
                     key,
                     kind,
                     digest,
-                    is_begun=True,
+                    is_begun=finished_at is not None or result != RAISED,
                     is_finished=finished_at is not None,
                     result=result,
                 )

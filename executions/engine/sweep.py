@@ -22,7 +22,7 @@ from agents.redis import client
 from agents.remote import of_remote_kind
 from agents.rest import idempotency
 from executions import actions, states, worktrees
-from executions.engine import children, conditions, ends, job_sweep, permits, waits
+from executions.engine import children, conditions, decisions, ends, job_sweep, permits, waits
 from executions.engine.dispatch import dispatch, send
 from executions.models import LIVE, Condition, Execution, PauseReason, Status, Worker
 from executions.states import ClockTimestamp
@@ -274,6 +274,7 @@ _CHORES: tuple[Callable[[], int], ...] = (
     job_sweep.recover_lost_jobs,
     job_sweep.cancel_jobs_of_ended,
     job_sweep.send_due_jobs,
+    decisions.withdraw_left,
     _forget_workers,
     _tidy_up,
 )

@@ -7,6 +7,7 @@ from executions.worktrees.checkout import (
     keep,
     leave_clean,
     prepare,
+    stay,
 )
 from executions.worktrees.errors import (
     NotAGitRepository,
@@ -31,4 +32,5 @@ __all__ = [
     "prepare",
     "prune",
     "remove",
+    "stay",
 ]

@@ -200,6 +200,11 @@ def leave_clean(checkout: Checkout) -> None:
     places.note(checkout.directory, left_at=checkout.tree or checkout.base)
 
 
+def stay(checkout: Checkout) -> None:
+    """Take that back: this claim goes on in the directory."""
+    places.note(checkout.directory, left_at="")
+
+
 def finish(checkout: Checkout) -> dict[str, Any] | None:
     """Move the branch to the files as they were kept last: what changed, None for nothing.
 

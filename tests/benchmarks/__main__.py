@@ -14,29 +14,30 @@ from rich.console import Console
 from tests.benchmarks.figures import Report
 from tests.benchmarks.ground import ground
 
-PARTS = ("one", "many", "waiting", "resuming", "breakdown")
+PARTS = ("one", "many", "waiting", "waking", "resuming", "breakdown")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: runs one by one, at once, waiting for a model, resumed, and traced."""
+    """How many are measured one by one, at once, waiting for a model, woken, resumed and traced."""
 
     one: int = 200
     many: int = 1000
     waiting: int = 300
+    woken: int = 200
     resumed: int = 20
     traced: int = 100
 
 
-QUICK = Size(one=20, many=60, waiting=20, resumed=5, traced=10)
-TINY = Size(one=3, many=3, waiting=3, resumed=1, traced=3)
+QUICK = Size(one=20, many=60, waiting=20, woken=20, resumed=5, traced=10)
+TINY = Size(one=3, many=3, waiting=3, woken=2, resumed=1, traced=3)
 
 
 def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> Report:
     """Everything, on services of its own that end with it."""
     report = Report(facts=_facts())
     with ground() as folder:
-        from tests.benchmarks import at_once, breakdown, one_by_one, resuming, waiting
+        from tests.benchmarks import at_once, breakdown, one_by_one, resuming, waiting, waking
 
         commits = 0
         if "one" in parts or "many" in parts:
@@ -47,6 +48,8 @@ def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> 
             )
         if "waiting" in parts:
             waiting.measure(report, folder, count=size.waiting)
+        if "waking" in parts:
+            waking.measure(report, folder, count=size.woken, concurrency=concurrency)
         if "resuming" in parts:
             resuming.measure(report, folder, count=size.resumed, concurrency=concurrency)
         if "breakdown" in parts:

@@ -54,14 +54,18 @@ class Hearing:
 
     def wait_for_end(self, execution_id: UUID) -> None:
         """Return when the execution's last event was published."""
+        self.wait_for(execution_id, self._last_seq)
+
+    def wait_for(self, execution_id: UUID, seq: int) -> None:
+        """Return when the execution's event of this number was published."""
         wanted, deadline = channel(execution_id), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             message = self._subscription.get_message(timeout=5)
             if message is None or message["channel"] != wanted:
                 continue
-            if json.loads(message["data"]).get("seq", 0) >= self._last_seq:
+            if json.loads(message["data"]).get("seq", 0) >= seq:
                 return
-        raise TimeoutError(f"{execution_id} was not heard to end")
+        raise TimeoutError(f"{execution_id} was not heard to come to its event {seq}")
 
     def close(self) -> None:
         self._subscription.close()

@@ -47,6 +47,15 @@ def test_resuming_is_measured_by_the_entries_behind_it(tmp_path: Path) -> None:
     assert aims(found) == {"resume with 10,000 entries, p50", "resume with 10,000 entries, p99"}
 
 
+def test_waking_and_steps_are_measured(tmp_path: Path) -> None:
+    found = measured(tmp_path, "waking")
+    assert aims(found) == {"signal to resumed, p50", "approval to resumed, p50"}
+    assert {"steps, one run", "steps, 8 runs at once"} <= {
+        each["name"] for each in found["figures"]
+    }
+    assert all(figure["value"] > 0 for figure in found["figures"])
+
+
 @pytest.mark.bench
 def test_runs_that_wait_for_a_model_are_measured(tmp_path: Path) -> None:
     found = measured(tmp_path, "waiting")

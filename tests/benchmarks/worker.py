@@ -15,7 +15,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     from agents.runtime.tools import catalogue
-    from tests.benchmarks import tasks  # noqa: F401  Registers them.
+    from tests.benchmarks import kinds, tasks  # noqa: F401  Registers them.
     from tests.benchmarks.note import Note
 
     catalogue.register(Note())

@@ -22,7 +22,9 @@ from executions.models import (
     Execution,
     Job,
     PauseReason,
+    Signal,
     Status,
+    Step,
     ToolCall,
     Worktree,
 )
@@ -73,6 +75,8 @@ def with_everything(agent: Agent) -> Execution:
     Job.objects.create(
         execution=run, key="k", kind="test.add", digest="d", due_at=timezone.now(), input={"a": 1}
     )
+    Signal.objects.create(execution=run, number=1, name="go")
+    Step.objects.create(execution=run, key="k", kind="step", digest="d")
     return run
 
 
@@ -84,6 +88,8 @@ MODELS = {
     "job": Job,
     "checkpoint": Checkpoint,
     "condition": Condition,
+    "signal": Signal,
+    "step": Step,
     "worktree": Worktree,
 }
 
@@ -149,8 +155,8 @@ def test_values_of_the_environment_are_not_shown(admin: Client, agent: Agent) ->
     assert "hunter2" not in content
 
 
-def act(admin: Client, name: str, *runs: Execution) -> Any:
-    body = {"action": name, "_selected_action": [str(run.pk) for run in runs]}
+def act(admin: Client, name: str, *runs: Execution, **beside: str) -> Any:
+    body = {"action": name, "_selected_action": [str(run.pk) for run in runs], **beside}
     return admin.post(page("execution"), body)
 
 
@@ -163,6 +169,18 @@ def test_executions_are_paused_resumed_and_cancelled(admin: Client, agent: Agent
     ]:
         act(admin, name, *runs)
         assert set(Execution.objects.values_list("status", flat=True)) == {status}
+
+
+def test_something_is_said_to_executions(admin: Client, agent: Agent) -> None:
+    run, ended = a_run(agent), actions.cancel(a_run(agent), by=SYSTEM)
+    assert "Write beside the action what to say." in said(act(admin, "say", run))
+    told = said(act(admin, "say", run, ended, said="Use the small hammer."))
+    assert "Executions told: 1." in told
+    assert any("is cancelled" in text for text in told)
+    signal = Signal.objects.get()
+    assert (signal.name, signal.value) == ("message", {"text": "Use the small hammer."})
+    assert signal.sender_name == "root"
+    assert 'name="said"' in admin.get(page("execution")).content.decode()
 
 
 def test_executions_at_their_limit_are_extended_and_finished(admin: Client, agent: Agent) -> None:

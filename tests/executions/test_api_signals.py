@@ -8,11 +8,11 @@ import pytest
 from rest_framework.test import APIClient
 
 from agents.activity import SYSTEM
-from agents.models import Role
+from agents.models import Activity, Role
 from executions import actions
 from executions.models import Entry, Execution, Signal, Status
 from tests.executions.carrying import claimed, drive
-from tests.executions.kinds import begun, driven
+from tests.executions.kinds import an_agent_of, begun, driven
 from tests.factories import API, client_of
 from tests.starting import a_run, an_agent, an_organization
 
@@ -197,3 +197,48 @@ def test_the_row_counts_what_waits() -> None:
     assert run.signals_pending == 3
     claim = claimed(run)
     assert claim.execution.signals_pending == 3
+
+
+def test_a_start_brings_its_signals() -> None:
+    agent = an_agent_of("example.conversation")
+    caller = client_of(agent.organization, Role.OPERATOR)
+    signal = {"name": "say", "value": "goodbye", "dedup_key": "mail-1"}
+    started = caller.post(
+        f"{API}/executions/agents", {"agent": agent.slug, "with": {}, "signals": [signal]}
+    )
+    assert started.status_code == 202, started.json()
+    run = Execution.objects.get(pk=started.json()["exec_id"])
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, {"turns": 1, "last": "goodbye"})
+    for number, wrong in enumerate(({"name": "a b"}, {"name": "a", "x": 1}, {"name": "a" * 201})):
+        body = {"agent": agent.slug, "with": {"n": number}, "signals": [wrong]}
+        assert caller.post(f"{API}/executions/agents", body).status_code == 422
+    too_many = {"agent": agent.slug, "with": {}, "signals": [{"name": "s"}] * 21}
+    assert caller.post(f"{API}/executions/agents", too_many).status_code == 422
+
+
+def test_two_signals_of_a_start_that_contradict_each_other_start_nothing() -> None:
+    agent = an_agent_of("example.conversation")
+    caller = client_of(agent.organization, Role.OPERATOR)
+    said = [{"name": "say", "value": number, "dedup_key": "a"} for number in (1, 2)]
+    answer = caller.post(
+        f"{API}/agents/{agent.slug}/executions/async", {"with": {}, "signals": said}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "IDEMPOTENCY_MISMATCH")
+    assert not Execution.objects.exists()
+
+
+def test_a_value_is_no_larger_than_can_be_kept_by_the_thousand() -> None:
+    run = begun("example.conversation")
+    for value, status in (("x" * (64 * 1024 - 2), 202), ("x" * (64 * 1024 - 1), 422)):
+        answer = client(run).post(at(run, "signals"), {"name": "s", "value": value})
+        assert answer.status_code == status
+    assert client(run).post(at(run, "messages"), {"text": "ä" * 16_000}).status_code == 202
+    assert client(run).post(at(run, "messages"), {"text": "ä" * 16_001}).status_code == 422
+
+
+def test_what_a_person_says_is_in_the_record() -> None:
+    run = begun("example.conversation")
+    client(run).post(at(run, "messages"), {"text": "hello"})
+    line = Activity.objects.get(type="execution.message")
+    assert (line.execution_id, line.data["number"]) == (run.id, 1)
