@@ -72,7 +72,9 @@ class BenchWorker:
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
         self._out = self.log.open("wb")
         arguments = f"-A config worker --pool threads --concurrency {concurrency}"
-        options = f"-Q executions,default --without-gossip --without-mingle -n b{id(self)}@bench"
+        options = (
+            f"-Q executions,jobs,default --without-gossip --without-mingle -n b{id(self)}@bench"
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", *arguments.split(), *options.split()],
             cwd=ROOT,

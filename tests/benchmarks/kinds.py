@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from agents.runtime.context import AgentContext
+from agents.runtime.jobs import job
 from agents.runtime.kinds import agent_kind
 
 HEARS, ASKS, STEPS = "bench.hears", "bench.asks", "bench.steps"
+SENDS, NOTHING = "bench.sends", "bench.nothing"
 
 
 @agent_kind(HEARS)
@@ -26,3 +28,15 @@ def asks(context: AgentContext) -> None:
 def steps(context: AgentContext) -> int:
     """Take so many steps that do nothing."""
     return sum(context.step(f"step-{n}", lambda: 1) for n in range(int(context.input["count"])))
+
+
+@job(NOTHING)
+def nothing(given: object) -> None:
+    """Do nothing."""
+
+
+@agent_kind(SENDS)
+def sends(context: AgentContext) -> None:
+    """Schedule so many jobs, and wait for each before the next."""
+    for number in range(int(context.input["count"])):
+        context.join_all(f"join-{number}", [context.schedule_job(f"job-{number}", NOTHING)])

@@ -14,7 +14,7 @@ from boards.actions import decide_approval
 from boards.models import Approval
 from executions import actions, signals
 from executions.configuration import Wish
-from executions.models import Execution, Status
+from executions.models import Execution, Job, Status
 from tests.benchmarks import kinds, runs
 from tests.benchmarks.figures import Figure, Report, percentile
 from tests.benchmarks.ground import poll_until, worker
@@ -42,11 +42,26 @@ def measure(report: Report, folder: Path, *, count: int, concurrency: int) -> No
                 value = percentile(times, share) * 1000
                 what = "told to claimed by a worker, which had neither run nor permit"
                 report.add(Figure(PART, f"{name}, {label}", value, "ms", what, aim))
+        _add_jobs(report, count)
         what = "each begun and finished, two commits to the disk"
         report.add(
             Figure(PART, "steps, one run", _steps_a_second(1), "per s", what),
             Figure(PART, f"steps, {AT_ONCE} runs at once", _steps_a_second(AT_ONCE), "per s", what),
         )
+
+
+def _add_jobs(report: Report, count: int) -> None:
+    """Add how long a job takes from its schedule until the run that joins it goes on."""
+    run = _begun(kinds.SENDS, count + WARM_UP)
+    poll_until(lambda: Execution.objects.get(pk=run.pk).status == Status.COMPLETED)
+    turns = Job.objects.filter(execution=run).order_by("created_at")
+    begun = [*turns.values_list("created_at", flat=True)][WARM_UP:]
+    ends = [*begun[1:], Execution.objects.get(pk=run.pk).finished_at]
+    times = [(end - start).total_seconds() for start, end in zip(begun, ends, strict=True) if end]
+    what = "scheduled, run, settled, the run that joins it claimed again"
+    for label, share in (("p50", 0.5), ("p99", 0.99)):
+        value = percentile(times, share) * 1000
+        report.add(Figure(PART, f"job round trip, {label}", value, "ms", what))
 
 
 def _times(kind: str, tell: Callable[[Execution], int], count: int) -> list[float]:
