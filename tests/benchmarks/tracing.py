@@ -132,7 +132,8 @@ def install_in_worker() -> None:
     from agents import redis
     from agents.runtime.tools.registry import Toolbox
     from executions import tasks, transcripts
-    from executions.engine import claim, ends, permits, runner
+    from executions.engine import claim, ends, permits
+    from executions.engine.conversation import Conversation
     from executions.engine.files import Files
     from executions.engine.toolcalls import Ledger
 
@@ -142,7 +143,7 @@ def install_in_worker() -> None:
     wrap(claim, "start_call", span("commits before a tool"))
     wrap(transcripts, "load", span("read the transcript"))
     wrap(Ledger, "__init__", span("read the ledger"))
-    wrap(runner.Run, "_reply_to", span("model and portal"))
+    wrap(Conversation, "_reply_to", span("model and portal"))
     wrap(Toolbox, "call", span("tools"))
     for method in ("workspace_for", "keep", "finish"):
         wrap(Files, method, span(f"files: {method}"))
