@@ -18,10 +18,12 @@ from django.utils import timezone
 from agents.activity import SYSTEM, Actor
 from agents.models import ActorKind
 from agents.runtime import kinds
-from agents.runtime.context import AgentContext, ChildHandle, Spawn
+from agents.runtime.context import AgentContext, ChildHandle, Rejected, Spawn
 from agents.runtime.kinds import agent_kind
+from agents.runtime.tools.catalogue import TOOLS
+from agents.runtime.tools.registry import Toolbox
 from boards.actions import decide_approval
-from boards.models import Approval, ApprovalStatus
+from boards.models import Approval, ApprovalStatus, Board
 from executions import actions, semaphore, signals
 from executions.engine import children, decisions, ends, runner, waits
 from executions.engine.context import Context
@@ -30,6 +32,7 @@ from executions.engine.keeper import Keeper
 from executions.engine.sweep import sweep
 from executions.models import Condition, Event, Execution, Signal, Status, Step
 from executions.semaphore import Scope
+from executions.worktrees import places
 from tests.executions.carrying import claimed, drive
 from tests.executions.kinds import an_agent_of, begun, told
 from tests.factories import all_at_once, somebody_waits_for_a_lock
@@ -159,6 +162,42 @@ def test_a_signal_between_the_look_and_the_suspension_is_heard_at_once(
     assert told(run).count("execution.waiting") == 0
     assert told(run).count("signal.received") == 1
     assert [entry.content["text"] for entry in run.entries.all()] == ["Listen."]
+
+
+def test_a_run_that_goes_on_at_once_has_not_left_its_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A claim after its death would otherwise find half of a change in a directory called clean."""
+
+    def kind(context: Any) -> Any:
+        directory = context.files.workspace_for(
+            Toolbox(TOOLS.values(), ["Write"]).tool("Write")
+        ).root
+        context.wait_for_signal("s0", "s")
+        return places.noted(directory)["left_at"]
+
+    run = of(kind)
+    original = ends.suspend
+
+    def suspend(*given: Any) -> bool:
+        send(run)
+        return original(*given)
+
+    monkeypatch.setattr(ends, "suspend", suspend)
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, "")
+
+
+def test_where_the_board_is_gone_the_code_is_told() -> None:
+    def kind(context: AgentContext) -> str:
+        Board.objects.all().delete()
+        try:
+            context.ask_approval("a", action_type="a", reason="Why not?")
+        except Rejected as refusal:
+            return refusal.code
+        return "asked"
+
+    assert on_a_board(kind).output == "BOARD_REQUIRED"
 
 
 def test_drained_signals_are_gone_and_the_same_drain_gives_them_again() -> None:

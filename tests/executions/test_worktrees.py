@@ -378,7 +378,7 @@ def test_a_directory_left_clean_is_used_again_once(repository: Path) -> None:
     assert (again.directory / "b.txt").read_text() == "kept"
 
 
-@pytest.mark.parametrize("why", ["other host", "other tree", "gone", "not clean"])
+@pytest.mark.parametrize("why", ["other host", "other tree", "gone", "not clean", "stayed"])
 def test_a_directory_that_does_not_fit_is_not_used_again(repository: Path, why: str) -> None:
     execution = _execution(_board(repository))
     left = _prepare(execution)
@@ -388,6 +388,8 @@ def test_a_directory_that_does_not_fit_is_not_used_again(repository: Path, why: 
     later = worktrees.keep(left, 2)
     if why != "not clean":
         worktrees.leave_clean(left)
+    if why == "stayed":
+        worktrees.stay(left)
     if why == "other host":
         Worktree.objects.update(host="elsewhere")
     if why == "gone":
