@@ -53,6 +53,13 @@ class CheckpointNotFound(Refusal):
     status_code = 404
 
 
+class ExecutionNotFound(Refusal):
+    """There is no such execution."""
+
+    code = "NOT_FOUND"
+    status_code = 404
+
+
 class QueueFull(Refusal):
     """The board's queue is full; try again when work has ended."""
 

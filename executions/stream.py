@@ -41,9 +41,15 @@ def publish_on_commit(execution: Execution) -> None:
     transaction.on_commit(partial(publish, execution.id, execution.event_seq), robust=True)
 
 
-def publish_tokens(execution_id: UUID, kind: str, text: str, turn: int) -> None:
-    """Send a piece of a reply (`text`, `thinking`, or `reset` when it starts anew)."""
-    hints.publish(channel(execution_id), {"token": text, "kind": kind, "turn": turn})
+def publish_tokens(
+    execution_id: UUID, kind: str, text: str, turn: int, *, attempt: int | None = None
+) -> None:
+    """Send a piece of a reply (`text`, `thinking`, or `reset` when it starts anew).
+
+    `attempt` counts the requests for the same reply by one run, and a reset ends one.
+    """
+    known = {} if attempt is None else {"attempt": attempt}
+    hints.publish(channel(execution_id), {"token": text, "kind": kind, "turn": turn, **known})
 
 
 def publish_piece(execution_id: UUID, kind: str, value: Any, turn: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import include, path
 
 from agents.rest.plain_views import by_method
-from executions import direct, job_views, signal_views, views
+from executions import direct, job_views, signal_views, stream_views, views
 from executions.agent_api import RemovalViewSet
 
 _ONE = "executions/agents/<uuid:exec_id>"
@@ -58,6 +58,12 @@ urlpatterns = [
         f"{_ONE}/explain",
         views.ExecutionViewSet.as_view({"get": "explain"}),
         name="execution-explain",
+    ),
+    path(f"{_ONE}/stream", stream_views.stream, name="execution-stream"),
+    path(
+        f"{_ONE}/stream/consolidated",
+        stream_views.consolidated,
+        name="execution-stream-consolidated",
     ),
     path(f"{_ONE}/events", views.EventViewSet.as_view(_LIST), name="execution-events"),
     path(f"{_ONE}/entries", views.EntryViewSet.as_view(_LIST), name="execution-entries"),

@@ -92,6 +92,35 @@ class Server:
             thread.join(PATIENCE)
             connected.close()
 
+    @contextmanager
+    def stalled(self, path: str, headers: dict[str, str]) -> Iterator[Stalled]:
+        """The stream, of which nothing is read until it is told to read on."""
+        raw = socket.create_connection((self.host, self.port), PATIENCE)
+        try:
+            # Little fits on the way, so that the server notices.
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            lines = [f"GET {API}{path} HTTP/1.1", f"Host: {self.host}", "Connection: close"]
+            lines += [f"{name}: {value}" for name, value in headers.items()]
+            raw.sendall("\r\n".join([*lines, "", ""]).encode())
+            yield Stalled(raw)
+        finally:
+            raw.close()
+
+
+@dataclass
+class Stalled:
+    """A stream that nobody reads."""
+
+    raw: socket.socket
+
+    def read_on(self) -> list[Event]:
+        """Everything until its end."""
+        answer = HTTPResponse(self.raw)
+        answer.begin()
+        reader = Reader(answer.status)
+        _read(answer, reader, threading.Event())
+        return [event for event in iter(reader.events.get, None) if event is not None]
+
 
 @contextmanager
 def a_server() -> Iterator[Server]:

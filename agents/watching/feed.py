@@ -25,6 +25,7 @@ from agents.messages import inbox_channel
 from agents.models import Activity
 from agents.serializers import ActivitySerializer
 from agents.watching import looks
+from agents.watching.backlog import Backlog
 from agents.watching.hints import Hint, heard
 from agents.watching.loops import PerLoop, Service
 from agents.watching.places import Place
@@ -105,15 +106,16 @@ async def follow(
             async for line in _past(scope, reached, since):
                 reached = line.place
                 yield line
-            while not watcher.is_behind:
-                new = await watcher.next(silence)
-                if new is None:
+            while not watcher.backlog.is_behind:
+                news = await watcher.backlog.take(silence)
+                if not news:
                     yield reached
-                elif isinstance(new, Bell):
-                    yield new
-                elif new.place > reached:
-                    reached = new.place
-                    yield new
+                for new in news:
+                    if isinstance(new, Bell):
+                        yield new
+                    elif new.place > reached:
+                        reached = new.place
+                        yield new
             after = reached
 
 
@@ -134,27 +136,15 @@ class _Watcher:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.since: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        self.is_behind = False
-        self._news: asyncio.Queue[Line | Bell] = asyncio.Queue(ROOM)
+        # Who falls behind reads on from rows, and does not hold up the others.
+        self.backlog: Backlog[Line | Bell] = Backlog(ROOM)
 
     def offer(self, line: Line) -> None:
         if self.scope.holds(line):
-            self._put(line)
+            self.backlog.put(line)
 
     def ring(self, hint: Hint | None) -> None:
-        self._put(Bell())
-
-    def _put(self, new: Line | Bell) -> None:
-        # Who falls behind reads on from rows, and does not hold up the others.
-        self.is_behind = self.is_behind or self._news.full()
-        if not self.is_behind:
-            self._news.put_nowait(new)
-
-    async def next(self, seconds: float) -> Line | Bell | None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                return await self._news.get()
-        return None
+        self.backlog.put(Bell())
 
 
 class _Feed:

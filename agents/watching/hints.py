@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,12 +63,12 @@ class _Ears:
     async def _listen(self) -> None:
         """Keep one subscription, made anew a second after it breaks, until it is cancelled."""
         me = asyncio.current_task()
-        # A task group that is cancelled while a part of it fails raises the failure alone.
+        # What closes a connection may fail, and take the place of the word that it is to end.
         while me is not None and not me.cancelling():
             try:
                 await self._listen_once()
-            except* Exception as broken:
-                logger.debug("Hints are not heard for a moment: %s", broken.exceptions[0])
+            except Exception as error:
+                logger.debug("Hints are not heard for a moment: %s", error)
             self._holding.clear()
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -78,9 +78,7 @@ class _Ears:
         )
         async with client, client.pubsub() as subscription:
             await subscription.connect()
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._subscribe(subscription))
-                both.create_task(self._hear(subscription))
+            await _until_one_fails(self._subscribe(subscription), self._hear(subscription))
 
     async def _subscribe(self, subscription: PubSub) -> None:
         """Subscribe to exactly what is listened to; many that come at once share a command."""
@@ -111,6 +109,23 @@ class _Ears:
     def _tell(self, channel: str, hint: Hint | None) -> None:
         for hear in tuple(self._listeners.get(channel, ())):
             hear(hint)
+
+
+async def _until_one_fails(*parts: Coroutine[Any, Any, None]) -> None:
+    """Carry out all of them, until one raises or this is cancelled.
+
+    A task group would do, but up to Python 3.12 it leaves a task that waits for it `cancelling`
+    when a part fails.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _ears = PerLoop(_Ears)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,9 +11,7 @@ from uuid import UUID
 
 from agents.watching import looks
 from agents.watching.hints import Hint, heard
-from agents.watching.loops import Service
-
-logger = logging.getLogger(__name__)
+from agents.watching.rounds import Rounds
 
 T = TypeVar("T")
 
@@ -50,10 +47,7 @@ class WaitingRoom(Generic[T]):
         self._channel = channel
         self._matters = matters
         self._waiters: dict[UUID, set[_Waiter[T]]] = {}
-        self._told: set[UUID] = set()
-        self._somebody = asyncio.Event()
-        self._news = asyncio.Event()
-        self._service = Service(self._look)
+        self._rounds = Rounds(self._waiters, self._look)
 
     @property
     def count(self) -> int:
@@ -81,47 +75,20 @@ class WaitingRoom(Generic[T]):
 
     def _enter(self, key: UUID, waiter: _Waiter[T]) -> None:
         self._waiters.setdefault(key, set()).add(waiter)
-        self._somebody.set()
-        self._service.ensure()
+        self._rounds.begin()
 
     def _leave(self, key: UUID, waiter: _Waiter[T]) -> None:
         others = self._waiters[key]
         others.discard(waiter)
         if not others:
             del self._waiters[key]
-        if not self._waiters:
-            self._somebody.clear()
 
     def _hear(self, key: UUID, hint: Hint | None) -> None:
         if hint is None or self._matters(hint):
-            self._told.add(key)
-            self._news.set()
+            self._rounds.tell(key)
 
-    async def _look(self) -> None:
-        """Look at what was told of at once, and at everything once a second."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            await self._somebody.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
-                    await self._news.wait()
-            self._news.clear()
-            told, self._told = self._told, set()
-            if loop.time() >= due:
-                told, due = set(self._waiters), loop.time() + looks.SAFETY_NET_SECONDS
-            await self._look_at(told & self._waiters.keys())
-
-    async def _look_at(self, keys: Iterable[UUID]) -> None:
-        wanted = list(keys)
-        if not wanted:
-            return
-        try:
-            found = await looks.look(lambda: self._read(wanted))
-        except Exception as error:
-            # Whatever it is, those who wait are better served by the next look than by none.
-            logger.warning("What is waited for could not be read: %s", error)
-            return
+    async def _look(self, keys: list[UUID]) -> None:
+        found = await looks.look(lambda: self._read(keys))
         for key, seen in found.items():
             for waiter in self._waiters.get(key, ()):
                 waiter.last = seen.thing

@@ -22,6 +22,7 @@ class Tokens:
     def __init__(self, execution_id: UUID, turn: int) -> None:
         self._execution_id = execution_id
         self._turn = turn
+        self._attempt = 1
         self._pieces: queue.SimpleQueue[Delta | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -43,13 +44,18 @@ class Tokens:
         while (first := self._pieces.get()) is not None:
             gathered, is_over = self._gather(first)
             for kind, text in _joined(gathered):
-                publish_tokens(self._execution_id, kind, text, self._turn)
+                self._publish(kind, text)
             if is_over:
                 return
 
     def start_anew(self) -> None:
         """Say that what was published of this reply will not go on."""
-        publish_tokens(self._execution_id, "reset", "", self._turn)
+        self._publish("reset", "")
+
+    def _publish(self, kind: str, text: str) -> None:
+        publish_tokens(self._execution_id, kind, text, self._turn, attempt=self._attempt)
+        if kind == "reset":
+            self._attempt += 1
 
     def _gather(self, first: Delta) -> tuple[list[Delta], bool]:
         gathered, deadline = [first], time.monotonic() + COALESCE_SECONDS

@@ -16,7 +16,7 @@ from agents.actions import create_token
 from agents.activity import SYSTEM
 from agents.messages import Letter, send
 from agents.models import Agent, MessageKind
-from agents.rest import streams
+from agents.rest import events
 from agents.watching import looks
 from boards.models import Seat
 from tests.boards.agents import AGENT, World, with_token
@@ -142,7 +142,7 @@ def test_an_agent_hears_of_its_board_and_of_its_inbox(server: Server) -> None:
 def test_an_agent_that_changes_boards_begins_anew(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(events, "BEAT_SECONDS", 0.2)
     world = World()
     with server.reading("/agent/stream", token(world.worker)) as reader:
         assert reader.next().type == "inbox"

@@ -1,4 +1,4 @@
-"""Listening for hints ends when it is told to, whatever happens at that moment."""
+"""Listening for hints goes on whatever breaks, and ends when it is told to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agents.redis import client
 from agents.watching import hints
 
 
@@ -33,3 +34,26 @@ def test_a_connection_that_breaks_at_the_end_does_not_keep_the_loop_open(
         return is_over
 
     assert asyncio.run(cancelled_in_the_middle())
+
+
+@pytest.mark.django_db
+def test_a_subscription_that_breaks_is_made_anew_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hints, "AGAIN_SECONDS", 0.05)
+
+    async def heard_through_breaks() -> list[hints.Hint | None]:
+        news: asyncio.Queue[hints.Hint | None] = asyncio.Queue()
+        with hints.heard("signalbox:test", news.put_nowait):
+            heard = [await news.get()]
+            for number in (1, 2):
+                client().client_kill_filter(_type="pubsub")
+                async with asyncio.timeout(10):
+                    heard.append(await news.get())
+                client().publish("signalbox:test", f'{{"number": {number}}}')
+                async with asyncio.timeout(10):
+                    heard.append(await news.get())
+        return heard
+
+    told = asyncio.run(heard_through_breaks())
+    assert told == [None, None, {"number": 1}, None, {"number": 2}]

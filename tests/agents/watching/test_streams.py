@@ -14,7 +14,7 @@ from agents import activity
 from agents.actions import revoke_key
 from agents.activity import SYSTEM, Target
 from agents.models import Activity, Organization, Role
-from agents.rest import streams
+from agents.rest import events
 from agents.watching import feed, looks
 from tests.factories import (
     API,
@@ -182,7 +182,7 @@ def test_what_a_stream_cannot_be_asked_for(organization: Organization) -> None:
 def test_a_revoked_key_ends_its_stream(
     server: Server, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(events, "BEAT_SECONDS", 0.2)
     key, secret = make_key(organization, Role.VIEWER)
     with server.reading("/stream", bearer(secret)) as reader:
         assert reader.is_silent(1)

@@ -1,0 +1,1 @@
+"""Watching executions: their events from rows, what they show meanwhile from hints."""
