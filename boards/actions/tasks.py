@@ -109,7 +109,9 @@ def delete_task(task: Task, *, by: Actor) -> None:
     if part_of(board, by) is Part.WORKER:
         raise LeadsOnly
     refuse_if_live(Q(task_id=locked.id))
-    approvals = list(locked.approvals.values_list("pk", flat=True))
+    # Before their links go: who decides one locks it first, too.
+    rows = locked.approvals.select_for_update(of=("self",), no_key=True)
+    approvals = list(rows.order_by("pk").values_list("pk", flat=True))
     _tell("task.deleted", locked, by, title=locked.title)
     locked.delete()
     withdraw_without_tasks(approvals)
