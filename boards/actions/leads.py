@@ -13,7 +13,8 @@ from agents.activity import Actor, Target, record
 from agents.messages import Letter, notify, send
 from agents.models import Agent, MessageKind, MessageState
 from agents.presence import RUNS_ITSELF
-from boards.actions.boards import locked_board, seat_agent
+from boards.actions.boards import locked_board
+from boards.actions.seats import seat_agent
 from boards.models import Board, Seat, SeatRole
 
 
