@@ -92,10 +92,13 @@ def move_task(task: Task, *, by: Actor, status: str | None = None, after: Any = 
     Raises what `change_task` raises, and UnknownTasks for a card that is not in that column.
     """
     board, locked = _locked(task)
+    before = locked.status
     moved = _change(board, locked, {"status": status} if status else {}, by)
     if after is not UNSET:
         positions.place(moved, after=after)
         moved.save(update_fields=["position", "updated_at"])
+        if moved.status == before:
+            _tell("task.updated", moved, by, changed=["position"])
     return moved
 
 
@@ -266,7 +269,10 @@ def _send_back(task: Task, by: Actor) -> None:
     if task.status == TaskStatus.DONE:
         return
     before, had = task.status, task.assigned_agent_id
-    _write(task, {"status": TaskStatus.INBOX, "assigned_agent_id": None} | _times("inbox"))
+    values: dict[str, Any] = {"assigned_agent_id": None}
+    if before != TaskStatus.INBOX:
+        values |= {"status": TaskStatus.INBOX, "position": positions.last()} | _times("inbox")
+    _write(task, values)
     if before != TaskStatus.INBOX:
         _note_move(task, before, by)
     _tell_assignee(task, had, by)

@@ -400,6 +400,22 @@ def test_a_card_goes_where_it_is_put(board) -> None:
         move_task(a, after=b.id, by=SYSTEM)
 
 
+def test_another_place_in_the_column_is_recorded(board) -> None:
+    a, b = (make_task(board, title=title) for title in "ab")
+    move_task(b, after=None, by=SYSTEM)
+    line = Activity.objects.get(type="task.updated")
+    assert (line.task_id, line.data["changed"]) == (b.id, ["position"])
+    move_task(a, status="review", after=None, by=SYSTEM)
+    assert Activity.objects.filter(task_id=a.id).first().type == "task.moved"
+
+
+def test_what_is_sent_back_stands_last(board, worker) -> None:
+    task = claim_task(make_task(board, title="a"), by=acting(worker))
+    waits_for = make_task(board, title="b")
+    change_task(task, {"depends_on_task_ids": [waits_for.id]}, by=SYSTEM)
+    assert order(board) == ["b", "a"]
+
+
 def test_there_is_always_room_between_two(board) -> None:
     first, *rest = (make_task(board, title=title) for title in "abc")
     for number in range(60):
