@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from uuid import UUID
 
 from django.db import connection
@@ -108,6 +109,7 @@ async def follow(
             while not watcher.is_behind:
                 new = await watcher.next(silence)
                 if new is None:
+                    reached = watcher.reached(reached)
                     yield reached
                 elif isinstance(new, Bell):
                     yield new
@@ -135,6 +137,7 @@ class _Watcher:
         self.scope = scope
         self.since: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self.is_behind = False
+        self.told_until: Place | None = None
         self._news: asyncio.Queue[Line | Bell] = asyncio.Queue(ROOM)
 
     def offer(self, line: Line) -> None:
@@ -143,6 +146,16 @@ class _Watcher:
 
     def ring(self, hint: Hint | None) -> None:
         self._put(Bell())
+
+    def reached(self, last: Place) -> Place:
+        """How far the stream has come whose last line was there.
+
+        Further than that once it has taken all it was told of: whoever resumes there need not
+        read over again what others heard meanwhile.
+        """
+        if self.told_until is None or self.is_behind or not self._news.empty():
+            return last
+        return max(last, self.told_until)
 
     def _put(self, new: Line | Bell) -> None:
         # Who falls behind reads on from rows, and does not hold up the others.
@@ -222,6 +235,8 @@ class _Feed:
         for line in news.lines:
             for watcher in readers[line.organization_id]:
                 watcher.offer(line)
+        for watcher in chain.from_iterable(readers.values()):
+            watcher.told_until = reached
         for watcher in newcomers:
             if not watcher.since.done():
                 watcher.since.set_result(reached)
