@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents.activity import Actor, Target, record
-from agents.errors import GatewayFailed, GatewayUnreachable, NotFailed
+from agents.errors import AgentNotFound, GatewayFailed, GatewayUnreachable, NotFailed
 from agents.gateways.base import ADAPTERS, DeliveryFailed
 from agents.models import (
     Agent,
@@ -83,11 +83,14 @@ def notify(organization: Organization, letter: Letter, *, by: Actor) -> Message:
 def resend(message: Message, *, by: Actor) -> Message:
     """Try a failed message again, through the gateway that its recipient has now.
 
-    Raises NotFailed, and what `send` raises; the message stays failed then.
+    Raises NotFailed, AgentNotFound where the recipient is gone, and what `send` raises; the
+    message stays failed then.
     """
     locked = Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
     if locked.state != MessageState.FAILED:
         raise NotFailed(state=locked.state)
+    if locked.audience == Audience.AGENT and locked.recipient is None:
+        raise AgentNotFound
     locked.gateway = locked.recipient.gateway if locked.recipient else None
     if locked.gateway is not None and not locked.gateway.is_enabled:
         raise GatewayUnreachable

@@ -15,7 +15,8 @@ from agents.actions.agents import configure_agent, create_agent
 from agents.actions.organizations import create_organization
 from agents.activity import SYSTEM
 from agents.models import Agent, Organization, User
-from boards.actions.boards import create_board, seat_agent
+from boards.actions.boards import create_board
+from boards.actions.seats import seat_agent
 from boards.models import Board
 
 SLUG = "demonstration"

@@ -10,19 +10,21 @@ from agents.errors import AgentNotFound
 from agents.models import Agent, LiveWork
 from boards.actions.boards import locked_board
 from boards.actions.tasks import hand_back
-from boards.models import Board
+from boards.models import Board, Seat, SeatRole
 from executions import actions
 from executions.models import TERMINAL, Execution
 
 
 @transaction.atomic
 def remove_worker(board: Board, agent: Agent, *, by: Actor) -> None:
-    """Delete an agent of the board: its tasks go back to the inbox, its executions are cancelled,
-    at once where one runs. Raises AgentNotFound.
+    """Delete a worker of the board: its tasks go back to the inbox, its executions are cancelled,
+    at once where one runs. Raises AgentNotFound, also for who is no worker there any more.
 
     No execution of it starts meanwhile: a start shares the row that is locked here.
     """
     locked = locked_board(board)
+    if not Seat.objects.filter(board=locked, agent=agent, role=SeatRole.WORKER).exists():
+        raise AgentNotFound
     hand_back(locked, agent, by=by)
     if not Agent.objects.select_for_update(no_key=True).filter(pk=agent.pk).first():
         raise AgentNotFound

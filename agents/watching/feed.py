@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from uuid import UUID
 
 from django.db import connection
@@ -109,6 +110,7 @@ async def follow(
             while not watcher.backlog.is_behind:
                 news = await watcher.backlog.take(silence)
                 if not news:
+                    reached = watcher.reached(reached)
                     yield reached
                 for new in news:
                     if isinstance(new, Bell):
@@ -138,6 +140,7 @@ class _Watcher:
         self.since: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         # Who falls behind reads on from rows, and does not hold up the others.
         self.backlog: Backlog[Line | Bell] = Backlog(ROOM)
+        self.told_until: Place | None = None
 
     def offer(self, line: Line) -> None:
         if self.scope.holds(line):
@@ -145,6 +148,16 @@ class _Watcher:
 
     def ring(self, hint: Hint | None) -> None:
         self.backlog.put(Bell())
+
+    def reached(self, last: Place) -> Place:
+        """How far the stream has come whose last line was there, once it has taken everything.
+
+        As far as it has been told of every line: whoever resumes there need not read over again
+        what others heard meanwhile.
+        """
+        if self.told_until is None or self.backlog.is_behind:
+            return last
+        return max(last, self.told_until)
 
 
 class _Feed:
@@ -212,6 +225,8 @@ class _Feed:
         for line in news.lines:
             for watcher in readers[line.organization_id]:
                 watcher.offer(line)
+        for watcher in chain.from_iterable(readers.values()):
+            watcher.told_until = reached
         for watcher in newcomers:
             if not watcher.since.done():
                 watcher.since.set_result(reached)

@@ -7,17 +7,15 @@ from boards.actions.approvals import (
     withdraw_approval,
 )
 from boards.actions.boards import (
-    change_seat,
     configure_board,
     create_board,
     delete_board,
     pause_board,
-    seat_agent,
     unpause_board,
-    unseat_agent,
 )
 from boards.actions.comments import comment_on
 from boards.actions.memory import forget, remember
+from boards.actions.seats import change_seat, seat_agent, unseat_agent
 from boards.actions.tasks import (
     change_task,
     claim_task,

@@ -1,27 +1,17 @@
-"""Creates, configures, pauses and deletes boards, and seats agents on them."""
+"""Creates, configures, pauses and deletes boards."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from agents.actions import slugs
 from agents.activity import Actor, Target, record
-from agents.models import Agent, LiveWork, Organization
+from agents.models import LiveWork, Organization
 from boards.actions import configuration
-from boards.errors import (
-    AlreadySeated,
-    BoardNotFound,
-    BoardSlugTaken,
-    ForeignAgent,
-    LeadTaken,
-    SeatNotFound,
-    StillRunning,
-)
-from boards.models import Board, Seat, SeatRole
-
-_UNIQUE_VIOLATION = "23505"
+from boards.errors import BoardNotFound, BoardSlugTaken, StillRunning
+from boards.models import Board
 
 
 @transaction.atomic
@@ -91,35 +81,6 @@ def delete_board(board: Board, *, by: Actor) -> None:
     locked.delete()
 
 
-@transaction.atomic
-def seat_agent(board: Board, agent: Agent, *, by: Actor, role: str = SeatRole.WORKER) -> Seat:
-    """Give an agent its place on a board. Raises `AlreadySeated`, `LeadTaken`, `ForeignAgent`."""
-    if agent.organization_id != board.organization_id:
-        raise ForeignAgent
-    seat = _save_seat(Seat(board=board, agent=agent, role=role), is_new=True)
-    _tell_of_seat("seat.created", seat, by)
-    return seat
-
-
-@transaction.atomic
-def change_seat(seat: Seat, role: str, *, by: Actor) -> Seat:
-    """Make a worker the lead, or the lead a worker. Raises `LeadTaken`."""
-    locked = _locked_seat(seat)
-    if locked.role != role:
-        locked.role = role
-        _save_seat(locked, is_new=False)
-        _tell_of_seat("seat.updated", locked, by)
-    return locked
-
-
-@transaction.atomic
-def unseat_agent(seat: Seat, *, by: Actor) -> None:
-    """Take the agent off its board."""
-    locked = _locked_seat(seat)
-    _tell_of_seat("seat.deleted", locked, by)
-    locked.delete()
-
-
 def locked_board(board: Board) -> Board:
     """The board's row, locked until the transaction ends. Raises `BoardNotFound`."""
     locked = Board.objects.select_for_update(no_key=True).filter(pk=board.pk).first()
@@ -159,31 +120,5 @@ def _set_paused(board: Board, event: str, by: Actor, *, is_paused: bool) -> Boar
     return locked
 
 
-def _locked_seat(seat: Seat) -> Seat:
-    rows = Seat.objects.select_for_update(of=("self",)).select_related("agent", "board")
-    locked = rows.filter(pk=seat.pk).first()
-    if locked is None:
-        raise SeatNotFound
-    return locked
-
-
-def _save_seat(seat: Seat, *, is_new: bool) -> Seat:
-    try:
-        with transaction.atomic():
-            seat.save(force_insert=is_new, update_fields=None if is_new else ["role"])
-    except IntegrityError as error:
-        diagnosis = getattr(error.__cause__, "diag", None)
-        if getattr(diagnosis, "sqlstate", None) != _UNIQUE_VIOLATION:
-            raise
-        is_lead = diagnosis and diagnosis.constraint_name == "one_lead_a_board"
-        raise (LeadTaken if is_lead else AlreadySeated) from error
-    return seat
-
-
 def _tell(event: str, board: Board, by: Actor, **facts: Any) -> None:
     record(board.organization_id, event, by=by, target=Target(board_id=board.id), **facts)
-
-
-def _tell_of_seat(event: str, seat: Seat, by: Actor) -> None:
-    about = Target(agent_id=seat.agent_id, board_id=seat.board_id)
-    record(seat.board.organization_id, event, by=by, target=about, role=seat.role)

@@ -11,9 +11,10 @@ from django.db import transaction
 from agents.actions import create_agent
 from agents.activity import Actor, Target, record
 from agents.messages import Letter, notify, send
-from agents.models import Agent, MessageKind, MessageState
+from agents.models import Agent, Message, MessageKind
 from agents.presence import RUNS_ITSELF
-from boards.actions.boards import locked_board, seat_agent
+from boards.actions.boards import locked_board
+from boards.actions.seats import seat_agent
 from boards.models import Board, Seat, SeatRole
 
 
@@ -42,14 +43,7 @@ def message_lead(board: Board, word: Word, *, by: Actor, main: Agent) -> tuple[A
     seat = _lead_seat(locked)
     lead = seat.agent if seat else _new_lead(locked, by, main)
     send(locked.organization, word.to(lead, locked), by=by)
-    record(
-        locked.organization_id,
-        "lead.message.sent",
-        by=by,
-        target=Target(board_id=locked.id, agent_id=lead.id),
-        kind=word.kind,
-        correlation_id=word.correlation_id,
-    )
+    _note_sent(locked, lead, word, by)
     return lead, seat is None
 
 
@@ -60,6 +54,7 @@ class Told:
     board: Board
     lead: Agent | None
     error: str = ""
+    message: Message | None = None
 
 
 @transaction.atomic
@@ -68,16 +63,30 @@ def broadcast(boards: Iterable[Board], word: Word, *, by: Actor) -> list[Told]:
     return [_tell(board, word, by) for board in boards]
 
 
+def keep_failed(results: Iterable[Told]) -> None:
+    """Keep the messages of a broadcast that reached nobody, after it has been undone."""
+    Message.objects.bulk_create(told.message for told in results if told.message)
+
+
 def _tell(board: Board, word: Word, by: Actor) -> Told:
     seat = _lead_seat(board)
     if seat is None:
         return Told(board, None, "The board has no lead.")
     message = notify(board.organization, word.to(seat.agent, board), by=by)
-    return Told(board, seat.agent, message.failure if _has_failed(message.state) else "")
+    if not message.failure:
+        _note_sent(board, seat.agent, word, by)
+    return Told(board, seat.agent, message.failure, message)
 
 
-def _has_failed(state: str) -> bool:
-    return state == MessageState.FAILED
+def _note_sent(board: Board, lead: Agent, word: Word, by: Actor) -> None:
+    record(
+        board.organization_id,
+        "lead.message.sent",
+        by=by,
+        target=Target(board_id=board.id, agent_id=lead.id),
+        kind=word.kind,
+        correlation_id=word.correlation_id,
+    )
 
 
 def _lead_seat(board: Board) -> Seat | None:

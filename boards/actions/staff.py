@@ -12,7 +12,8 @@ from agents.activity import Actor, Target, record
 from agents.errors import Refusal
 from agents.messages import Letter, send
 from agents.models import Agent, MessageKind, SoulVersion
-from boards.actions.boards import locked_board, seat_agent
+from boards.actions.boards import locked_board
+from boards.actions.seats import seat_agent
 from boards.models import Board, Seat, SeatRole
 
 

@@ -92,10 +92,13 @@ def move_task(task: Task, *, by: Actor, status: str | None = None, after: Any = 
     Raises what `change_task` raises, and UnknownTasks for a card that is not in that column.
     """
     board, locked = _locked(task)
+    before = locked.status
     moved = _change(board, locked, {"status": status} if status else {}, by)
     if after is not UNSET:
         positions.place(moved, after=after)
         moved.save(update_fields=["position", "updated_at"])
+        if moved.status == before:
+            _tell("task.updated", moved, by, changed=["position"])
     return moved
 
 
@@ -109,7 +112,9 @@ def delete_task(task: Task, *, by: Actor) -> None:
     if part_of(board, by) is Part.WORKER:
         raise LeadsOnly
     refuse_if_live(Q(task_id=locked.id))
-    approvals = list(locked.approvals.values_list("pk", flat=True))
+    # Before their links go: who decides one locks it first, too.
+    rows = locked.approvals.select_for_update(of=("self",), no_key=True)
+    approvals = list(rows.order_by("pk").values_list("pk", flat=True))
     _tell("task.deleted", locked, by, title=locked.title)
     locked.delete()
     withdraw_without_tasks(approvals)
@@ -136,9 +141,7 @@ def _locked(task: Task) -> tuple[Board, Task]:
 
 def _change(board: Board, task: Task, changes: Mapping[str, Any], by: Actor) -> Task:
     part = part_of(board, by)
-    values = _columns(task, changes)
-    if part is Part.WORKER and values.get("status") == TaskStatus.IN_PROGRESS:
-        values["assigned_agent_id"] = by.id
+    values = _columns(task, changes, part, by)
     waits_for = changes.get("depends_on_task_ids")
     blocked_by = (
         dependencies.unfinished(task)
@@ -163,12 +166,20 @@ def _change(board: Board, task: Task, changes: Mapping[str, Any], by: Actor) -> 
     return task
 
 
-def _columns(task: Task, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(task: Task, changes: Mapping[str, Any], part: Part, by: Actor) -> dict[str, Any]:
     """What changes of the task's own columns, references by their ids."""
     wanted = {name: value for name, value in changes.items() if name not in _RELATED}
     if "assigned_agent" in wanted:
         wanted["assigned_agent_id"] = _id(wanted.pop("assigned_agent"))
-    return {name: value for name, value in wanted.items() if getattr(task, name) != value}
+    changed = {name: value for name, value in wanted.items() if getattr(task, name) != value}
+    if "status" in changed and "assigned_agent_id" in wanted:
+        # Whom the call names has it afterwards, and not whom the move would bring.
+        changed["assigned_agent_id"] = wanted["assigned_agent_id"]
+    claims = part is Part.WORKER and wanted.get("status") == TaskStatus.IN_PROGRESS
+    if claims and task.assigned_agent_id != by.id:
+        # Also where it is started already: whoever had it may be gone.
+        changed["assigned_agent_id"] = by.id
+    return changed
 
 
 def _carry_out(
@@ -218,6 +229,8 @@ def _moved(board: Board, task: Task, values: Mapping[str, Any], by: Actor) -> di
     brought: dict[str, Any] = {"position": positions.last()}
     if status == TaskStatus.REVIEW:
         lead = lead_of(board)
+        if holder is None and by.kind == ActorKind.AGENT:
+            holder = by.id
         if holder is not None and holder != lead:
             brought["handed_in_by_id"] = holder
         if lead is not None:
@@ -256,7 +269,10 @@ def _send_back(task: Task, by: Actor) -> None:
     if task.status == TaskStatus.DONE:
         return
     before, had = task.status, task.assigned_agent_id
-    _write(task, {"status": TaskStatus.INBOX, "assigned_agent_id": None} | _times("inbox"))
+    values: dict[str, Any] = {"assigned_agent_id": None}
+    if before != TaskStatus.INBOX:
+        values |= {"status": TaskStatus.INBOX, "position": positions.last()} | _times("inbox")
+    _write(task, values)
     if before != TaskStatus.INBOX:
         _note_move(task, before, by)
     _tell_assignee(task, had, by)

@@ -10,6 +10,7 @@ from agents.actions.configuration import check_kind
 from agents.models import Agent, Message, MessageKind
 from agents.presence import Presence
 from agents.serializers import ActorField, KnownFieldsOnly, PresenceField
+from boards.actions import memory
 from boards.models import (
     Board,
     Seat,
@@ -187,7 +188,9 @@ class QuestionSerializer(KnownFieldsOnly):
     correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=100)
     preferred_channel = serializers.CharField(required=False, allow_blank=True, max_length=100)
     reply_tags = serializers.ListField(
-        child=serializers.CharField(max_length=80), required=False, max_length=50
+        child=serializers.CharField(max_length=memory.LONGEST_TAG),
+        required=False,
+        max_length=memory.MOST_TAGS,
     )
     reply_source = serializers.CharField(required=False, allow_blank=True, max_length=200)
 

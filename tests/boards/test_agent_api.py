@@ -378,6 +378,8 @@ def test_a_broadcast_says_whom_it_reached(world, main) -> None:
     foreign = {"content": "Freeze.", "board_ids": [str(world.stranger_board.id)]}
     refused(main.post(path, foreign), 404, "BOARD_NOT_FOUND")
     assert Message.objects.filter(recipient=world.stranger).count() == 0
+    lines = Activity.objects.filter(type="lead.message.sent", board_id=world.board.id)
+    assert [line.data["kind"] for line in lines] == ["broadcast", "broadcast"]
 
 
 @pytest.mark.usefixtures("broken")
@@ -385,6 +387,8 @@ def test_a_broadcast_that_reaches_nobody_is_502(world, main) -> None:
     answer = main.post(f"{AGENT}/gateway/leads/broadcast", {"content": "Freeze."})
     refused(answer, GatewayFailed.status_code, "GATEWAY_FAILED")
     assert len(answer.json()["results"]) == 2
+    kept = Message.objects.values_list("recipient_name", "state")
+    assert set(kept) == {("Lena", "failed"), ("Bea", "failed")}, "they can be sent again"
 
 
 def test_a_message_stays_until_it_is_acknowledged(world, lead, worker) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx2
@@ -14,12 +15,14 @@ from django.db import connection
 
 from agents.actions import create_token
 from agents.activity import SYSTEM
-from agents.messages import Letter, send
+from agents.messages import Letter, inbox_channel, send
 from agents.models import Agent, MessageKind
+from agents.redis import client
 from agents.rest import events
 from agents.watching import looks
 from boards.models import Seat
 from tests.boards.agents import AGENT, World, with_token
+from tests.processes import wait_until
 from tests.streaming import Server, a_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,6 +85,20 @@ def test_an_empty_inbox_answers_when_a_message_comes(
     waiting.join(20)
     assert [told for told, _ in found] == [["Go on."]]
     assert found[0][1] < 20
+
+
+def test_an_agent_that_goes_away_is_waited_for_no_longer(server: Server) -> None:
+    world = World()
+    channel, where = inbox_channel(world.worker.id), f"{AGENT}/inbox?wait_seconds=30"
+
+    def listeners() -> int:
+        return int(client().pubsub_numsub(channel)[0][1])
+
+    gone = HTTPConnection(server.host, server.port)
+    gone.request("GET", where, headers=token(world.worker))
+    wait_until(lambda: listeners() == 1)
+    gone.close()
+    wait_until(lambda: listeners() == 0)
 
 
 def test_patience_has_an_end(server: Server) -> None:

@@ -1,16 +1,24 @@
 """Approvals: asked once a task, decided once, never by who asked or by an agent."""
 
+import threading
 from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from agents import actions as agents_actions
 from agents.actions import KeyTerms
 from agents.activity import SYSTEM, Actor
 from agents.models import Activity, ActorKind, Gateway, Message
-from boards.actions import ApprovalRequest, approvals, ask_approval, decide_approval
+from boards.actions import (
+    ApprovalRequest,
+    approvals,
+    ask_approval,
+    decide_approval,
+    delete_task,
+)
 from boards.actions.approvals import (
     AgentDecides,
     AlreadyAsked,
@@ -33,6 +41,8 @@ from tests.factories import (
     make_organization,
     make_task,
     signed_in,
+    somebody_waits_for_a_lock,
+    wait_until,
 )
 
 pytestmark = pytest.mark.django_db
@@ -292,6 +302,27 @@ def test_of_two_deciders_at_once_one_decides(organization, board):
         assert refused[0].facts["approval_status"] == approval.status
         told = Activity.objects.filter(data__approval_id=str(approval.id)).count()
         assert told == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_decision_and_the_end_of_its_task_do_not_wait_for_each_other(organization, board):
+    task, person = make_task(board), someone(organization)
+    approval = ask_approval(board, request_for(task), by=SYSTEM)
+    ended = []
+
+    def delete():
+        ended.extend(all_at_once(partial(delete_task, task, by=SYSTEM)))
+
+    deleting = threading.Thread(target=delete)
+    with transaction.atomic():
+        Approval.objects.select_for_update(no_key=True).get(pk=approval.pk)
+        deleting.start()
+        wait_until(somebody_waits_for_a_lock)
+        decide_approval(approval, approve=True, by=person)
+    deleting.join()
+    assert ended == [None]
+    approval.refresh_from_db()
+    assert (approval.status, list(approval.tasks.all())) == ("approved", [])
 
 
 def test_unknown_tasks_are_refused_by_the_action_too(board):

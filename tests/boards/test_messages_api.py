@@ -45,6 +45,30 @@ def test_an_answer_is_remembered_and_reaches_who_asked(world, client, question) 
     assert (again.status_code, again.json()["code"]) == (409, "ALREADY_ANSWERED")
 
 
+def test_an_answer_can_be_remembered_with_all_tags_that_were_asked_for(world, client) -> None:
+    path, lead = f"{world.home}/gateway/main/ask-user", with_token(world.lead)
+    tags = [f"{number:080}" for number in range(21)]
+    body = {"content": "Which owls?", "reply_source": "s" * 200}
+    assert lead.post(path, {**body, "reply_tags": tags}).status_code == 422
+    assert lead.post(path, {**body, "reply_tags": ["t" * 81]}).status_code == 422
+    asked = lead.post(path, {**body, "reply_tags": tags[:20]}).json()
+    place = f"{API}/messages/{asked['message_id']}/answer"
+    assert client.post(place, {"content": "w" * 100_000}).status_code == 200
+    assert MemoryEntry.objects.get().tags == tags[:20]
+
+
+def test_what_was_meant_for_an_agent_that_is_gone_is_not_sent_again(world, client) -> None:
+    gateway = Gateway.objects.create(organization=world.organization, name="Off", is_enabled=False)
+    Agent.objects.filter(pk=world.worker.pk).update(gateway=gateway)
+    world.task(assigned_agent=world.worker)
+    world.worker.delete()
+    failed = Message.objects.get(state="failed")
+    answer = client.post(f"{API}/messages/{failed.id}/resend")
+    assert (answer.status_code, answer.json()["code"]) == (404, "AGENT_NOT_FOUND")
+    failed.refresh_from_db()
+    assert failed.state == "failed"
+
+
 def test_only_questions_are_answered(world, client) -> None:
     nudge = f"{world.home}/agents/{world.worker.id}/nudge"
     with_token(world.lead).post(nudge, {"message": "Go on."})

@@ -7,7 +7,18 @@ from agents.models import Activity
 from boards import actions
 from boards.errors import AlreadySeated, LeadTaken
 from boards.models import Seat
-from tests.factories import API, all_at_once, client_of, make_agent, make_board, make_organization
+from tests.factories import (
+    API,
+    acting,
+    all_at_once,
+    client_of,
+    make_agent,
+    make_board,
+    make_live_work,
+    make_organization,
+    make_seat,
+    make_task,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +45,34 @@ def test_an_agent_is_seated_raised_and_unseated(client, organization):
     assert client.get(place).status_code == 404
     types = Activity.objects.filter(agent_id=agent.id).values_list("type", flat=True)
     assert list(types)[:3] == ["seat.deleted", "seat.updated", "seat.created"]
+
+
+def test_who_is_unseated_leaves_its_tasks_in_the_inbox(client, organization):
+    board, agent = make_board(organization), make_agent(organization)
+    seat = actions.seat_agent(board, agent, by=SYSTEM)
+    task = make_task(board, status="in_progress", assigned_agent=agent)
+    place = f"{API}/boards/{board.id}/seats/{seat.id}"
+    live = make_live_work(agent, task)
+    refused = client.delete(place)
+    assert (refused.status_code, refused.json()["code"]) == (409, "AGENT_ALREADY_RUNNING")
+    live.delete()
+    assert client.delete(place).status_code == 204
+    task.refresh_from_db()
+    assert (task.status, task.assigned_agent) == ("inbox", None)
+    assert task.moves.get().after == "inbox"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_is_given_a_task_while_it_leaves():
+    board = make_board(make_organization())
+    for _ in range(50):
+        agent, task = make_seat(board), make_task(board)
+        all_at_once(
+            lambda agent=agent: actions.unseat_agent(agent.seat, by=SYSTEM),
+            lambda agent=agent, task=task: actions.claim_task(task, by=acting(agent)),
+        )
+        task.refresh_from_db()
+        assert (task.status, task.assigned_agent) == ("inbox", None)
 
 
 def test_an_agent_has_one_seat(client, organization):

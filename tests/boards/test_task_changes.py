@@ -30,6 +30,7 @@ from boards.errors import (
     FieldNotAllowed,
     ForeignAgent,
     LeadsOnly,
+    MoveNotAllowed,
     NotOnThisBoard,
     TaskBlocked,
     TaskClaimed,
@@ -113,6 +114,43 @@ def test_what_is_past_its_start_is_not_claimed(board, worker, status) -> None:
     board.save()
     with pytest.raises(TaskClaimed):
         claim_task(make_task(board, status=status), by=acting(worker))
+
+
+def test_a_started_task_that_nobody_has_is_given_to_one(board, worker, other) -> None:
+    task = claim_task(make_task(board, status="in_progress"), by=acting(worker))
+    assert (task.status, task.assigned_agent_id) == ("in_progress", worker.id)
+    with pytest.raises(TaskClaimed):
+        claim_task(task, by=acting(other))
+    left = make_task(board, status="in_progress")
+    change_task(left, {"status": "in_progress"}, by=acting(worker))
+    left.refresh_from_db()
+    assert left.assigned_agent_id == worker.id
+
+
+def test_a_lead_starts_what_somebody_has_already(board, lead, worker) -> None:
+    task = make_task(board, assigned_agent=worker)
+    with pytest.raises(MoveNotAllowed):
+        change_task(task, {"status": "in_progress"}, by=acting(lead))
+    task = change_task(task, {"status": "in_progress", "assigned_agent": worker}, by=acting(lead))
+    assert (task.status, task.assigned_agent_id) == ("in_progress", worker.id)
+
+
+def test_who_is_named_in_the_call_keeps_the_task(board, lead, worker, other) -> None:
+    task = claim_task(make_task(board), by=acting(worker))
+    task = change_task(task, {"status": "review", "assigned_agent": worker}, by=SYSTEM)
+    assert (task.assigned_agent_id, task.handed_in_by_id) == (worker.id, worker.id)
+    task = change_task(task, {"assigned_agent": other}, by=SYSTEM)
+    task = change_task(task, {"status": "inbox", "assigned_agent": other}, by=SYSTEM)
+    assert task.assigned_agent_id == other.id
+
+
+def test_what_nobody_had_goes_back_to_who_handed_it_in(board, lead, worker, other) -> None:
+    task = change_task(in_review(board, worker), {"status": "inbox"}, by=acting(lead))
+    fields = {"status": "in_progress", "assigned_agent": None}
+    task = change_task(task, fields, by=SYSTEM)
+    task = change_task(task, {"status": "review"}, by=acting(other))
+    task = change_task(task, {"status": "inbox"}, by=acting(lead))
+    assert task.assigned_agent_id == other.id
 
 
 def test_review_goes_to_the_lead_and_back_to_who_handed_in(board, lead, worker) -> None:
@@ -360,6 +398,22 @@ def test_a_card_goes_where_it_is_put(board) -> None:
     assert (order(board), order(board, "review")) == (["c", "a"], ["b"])
     with pytest.raises(UnknownTasks):
         move_task(a, after=b.id, by=SYSTEM)
+
+
+def test_another_place_in_the_column_is_recorded(board) -> None:
+    a, b = (make_task(board, title=title) for title in "ab")
+    move_task(b, after=None, by=SYSTEM)
+    line = Activity.objects.get(type="task.updated")
+    assert (line.task_id, line.data["changed"]) == (b.id, ["position"])
+    move_task(a, status="review", after=None, by=SYSTEM)
+    assert Activity.objects.filter(task_id=a.id).first().type == "task.moved"
+
+
+def test_what_is_sent_back_stands_last(board, worker) -> None:
+    task = claim_task(make_task(board, title="a"), by=acting(worker))
+    waits_for = make_task(board, title="b")
+    change_task(task, {"depends_on_task_ids": [waits_for.id]}, by=SYSTEM)
+    assert order(board) == ["b", "a"]
 
 
 def test_there_is_always_room_between_two(board) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from agents.activity import SYSTEM
+from agents.errors import AgentNotFound
 from agents.models import Agent, LiveWork
+from boards.actions import change_seat, seat_agent, unseat_agent
 from executions import actions
 from executions.configuration import Wish
 from executions.engine import permits
 from executions.models import Status, ToolCall
+from executions.removal import remove_worker
 from tests.boards.agents import World, with_token
 from tests.chaos import proof
 from tests.processes import ended, wait_until, worker
@@ -28,6 +31,20 @@ def test_a_queued_run_of_it_is_cancelled_at_once() -> None:
     assert (run.status, run.agent, run.agent_name) == (Status.CANCELLED, None, "Wim")
     assert not LiveWork.objects.exists()
     assert not Agent.objects.filter(pk=world.worker.pk).exists()
+
+
+@pytest.mark.parametrize("became", ["lead", "elsewhere"])
+def test_who_is_no_worker_of_the_board_any_more_stays(became: str) -> None:
+    world = World()
+    change_seat(world.lead.seat, "worker", by=SYSTEM)
+    if became == "lead":
+        change_seat(world.worker.seat, "lead", by=SYSTEM)
+    else:
+        unseat_agent(world.worker.seat, by=SYSTEM)
+        seat_agent(world.other_board, world.worker, by=SYSTEM)
+    with pytest.raises(AgentNotFound):
+        remove_worker(world.board, world.worker, by=SYSTEM)
+    assert Agent.objects.filter(pk=world.worker.pk).exists()
 
 
 def test_a_running_one_is_ended_in_the_middle_of_its_tool() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -85,7 +86,7 @@ class LeadMessageViewSet(Delivering, AgentViewSet[Agent]):
         return Response(LeadToldSerializer(told).data)
 
 
-class BroadcastViewSet(AgentViewSet[Agent]):
+class BroadcastViewSet(Delivering, AgentViewSet[Agent]):
     queryset = Agent.objects.all()
 
     @operation(
@@ -101,7 +102,9 @@ class BroadcastViewSet(AgentViewSet[Agent]):
         results = leads.broadcast(boards, _word(asked, MessageKind.BROADCAST), by=self.actor)
         failed = [told for told in results if told.error]
         if failed and len(failed) == len(results):
-            raise GatewayFailed("No lead was reached.", results=_shown(results))
+            failure = GatewayFailed("No lead was reached.", results=_shown(results))
+            failure.keep = partial(leads.keep_failed, results)
+            raise failure
         told = {
             "ok": not failed,
             "sent": len(results) - len(failed),

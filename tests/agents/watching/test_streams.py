@@ -14,8 +14,10 @@ from agents import activity
 from agents.actions import revoke_key
 from agents.activity import SYSTEM, Target
 from agents.models import Activity, Organization, Role
+from agents.redis import client
 from agents.rest import events
 from agents.watching import feed, looks
+from agents.watching.places import Place
 from tests.factories import (
     API,
     api_client,
@@ -25,6 +27,7 @@ from tests.factories import (
     make_key,
     make_organization,
 )
+from tests.processes import wait_until
 from tests.streaming import PATIENCE, Server, a_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,6 +238,35 @@ def test_many_streams_share_threads_and_looks(
     finally:
         for opening in stack:
             opening.__exit__(None, None, None)
+
+
+def test_a_reader_that_goes_away_leaves_nothing_behind(
+    server: Server, organization: Organization, reads: dict[str, str]
+) -> None:
+    channel = activity.channel(organization.id)
+
+    def listeners() -> int:
+        return int(client().pubsub_numsub(channel)[0][1])
+
+    with server.reading("/stream", reads), server.reading("/stream", reads):
+        wait_until(lambda: listeners() == 1)
+    wait_until(lambda: listeners() == 0)
+
+
+def test_a_silent_stream_still_says_how_far_it_has_come(
+    server: Server,
+    organization: Organization,
+    reads: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "BEAT_SECONDS", 0.2)
+    with server.reading("/stream?events=task.moved", reads) as reader:
+        row = write(organization, 1)
+        row.refresh_from_db()
+        wait_until(lambda: Place.parse(reader.place) > Place(row.xact, row.id), seconds=PATIENCE)
+        assert reader.is_silent(0.1)
+        activity.record(organization.id, "task.moved", by=SYSTEM, n=2)
+        assert numbers(reader.take(1)) == [2]
 
 
 def test_a_transaction_tells_of_its_lines_once(
