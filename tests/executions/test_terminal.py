@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+import redis
 from django.core.management import CommandError, call_command
 from django.db import connection
 from rich.console import Console
@@ -89,6 +90,18 @@ def test_a_reply_that_begins_anew_is_not_run_into_what_it_replaces(
     for kind, text in (("text", "Hel"), ("reset", ""), ("text", "Hello")):
         stream.publish_tokens(run.id, kind, text, 1)
     wait_until(lambda: "Hel\n· the reply broke off; it begins anew\nHello" in screen.text)
+
+
+@pytest.mark.usefixtures("_followed")
+def test_without_redis_it_reads_on(
+    run: Execution, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_away(*_: Any, **__: Any) -> None:
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(redis.client.PubSub, "get_message", is_away)
+    drive(run)
+    wait_until(lambda: "Glob" in screen.text)
 
 
 def run_agent(agent: Agent, *turns: dict[str, Any]) -> None:
