@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -117,11 +116,6 @@ def caller_of(request: Request) -> Caller:
     caller = request.auth
     assert isinstance(caller, Caller)
     return caller
-
-
-async def acaller(request: HttpRequest, *, anywhere: bool = False) -> Caller:
-    """`authenticate` for a plain async view, which must be exempt from Django's CSRF check."""
-    return await sync_to_async(authenticate)(request, anywhere=anywhere)
 
 
 def authenticate(request: HttpRequest, *, anywhere: bool = False) -> Caller:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+from asgiref.sync import sync_to_async
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -16,7 +17,7 @@ from rest_framework.views import APIView
 
 from agents.models import Agent, LiveWork, Role, Scope
 from agents.rest import idempotency
-from agents.rest.authentication import acaller, caller_of
+from agents.rest.authentication import Caller, authenticate, caller_of
 from agents.rest.etag import EtagMixin
 from agents.rest.idempotency import IdempotentMixin
 from agents.rest.parsers import read_json
@@ -134,6 +135,10 @@ class Broken(mixins.ListModelMixin, viewsets.GenericViewSet):
 class Schema(SpectacularAPIView):
     authentication_classes = ()
     permission_classes = ()
+
+
+async def acaller(request: HttpRequest) -> Caller:
+    return await sync_to_async(authenticate)(request)
 
 
 async def plain(request: HttpRequest) -> HttpResponse:
