@@ -101,7 +101,8 @@ class Transcript:
         usage = execution.usage
         if execution.diff:
             self._console.rule("diff", style="dim")
-            self._console.print(Syntax(execution.diff["patch"], "diff", background_color="default"))
+            patch = Syntax(execution.diff["patch"], "diff", background_color="default")
+            self._console.print(patch, soft_wrap=True)  # Else long lines are cut at its width.
         self._console.rule(style="dim")
         colour = "green" if execution.status == Status.COMPLETED else "red"
         turns = "1 turn" if execution.turn == 1 else f"{execution.turn} turns"

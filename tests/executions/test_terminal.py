@@ -20,9 +20,11 @@ from agents.activity import SYSTEM
 from agents.models import Agent
 from agents.redis import client
 from executions import actions, stream
+from executions.engine import ends
+from executions.engine.claim import Batch
 from executions.models import Execution
 from executions.terminal import Transcript
-from tests.executions.carrying import a_worker, carrying_on, drive
+from tests.executions.carrying import a_worker, carrying_on, claimed, drive
 from tests.processes import wait_until
 from tests.starting import a_run, an_agent, script, tool
 
@@ -102,6 +104,13 @@ def test_without_redis_it_reads_on(
     monkeypatch.setattr(redis.client.PubSub, "get_message", is_away)
     drive(run)
     wait_until(lambda: "Glob" in screen.text)
+
+
+def test_a_long_line_of_the_diff_is_shown_to_its_end(run: Execution, screen: Screen) -> None:
+    diff = {"files": [], "patch": f"+{'word ' * 60}END\n"}
+    ends.complete(claimed(run), Batch(), output="done", diff=diff)
+    Transcript(screen.console).show(run)
+    assert "word END" in screen.text
 
 
 def run_agent(agent: Agent, *turns: dict[str, Any]) -> None:
