@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
+import shutil
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 
 from agents.actions.agents import configure_agent, create_agent
 from agents.actions.organizations import create_organization
@@ -18,6 +19,8 @@ from agents.models import Agent, Organization, User
 from boards.actions.boards import create_board
 from boards.actions.seats import seat_agent
 from boards.models import Board
+from executions import locks
+from executions.git.command import Git
 
 SLUG = "demonstration"
 PROMPT = "The test of greeting.py fails. Find out why, correct it, and show that it passes."
@@ -63,8 +66,13 @@ class Demonstration:
     password: str
 
 
+@transaction.atomic
 def set_up() -> Demonstration:
-    """Make what is missing of the demonstration; a second call changes nothing."""
+    """Make what is missing of the demonstration; a second call changes nothing.
+
+    All of it or nothing, so that the password of who may sign in is never lost with what broke off.
+    """
+    locks.demonstration()
     user, password = _operator()
     organization = Organization.objects.filter(slug=SLUG).first() or create_organization(
         {"name": "Demonstration", "slug": SLUG}, owner=user, by=SYSTEM
@@ -116,19 +124,20 @@ def _operator() -> tuple[User, str]:
 
 
 def _repository() -> Path:
-    """A git repository with a module that has a mistake and a test that finds it."""
+    """A git repository with a module that has a mistake and a test that finds it.
+
+    Made beside its place and moved there whole: what broke off is thrown away by the next.
+    """
     folder = settings.SIGNALBOX_HOME / "demonstration"
-    if (folder / ".git").exists():
+    if folder.exists():
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_suffix(".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
     for name, text in _FILES.items():
-        (folder / name).write_text(textwrap.dedent(text).lstrip())
-    _git(folder, "init", "--quiet", "--initial-branch", "main")
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", "Greet people")
-    return folder
-
-
-def _git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=Signalbox", "-c", "user.email=signalbox@localhost"]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
+        (draft / name).write_text(textwrap.dedent(text).lstrip())
+    git = Git(draft / ".git", work_tree=draft)
+    git.run("init", "--quiet", "--template=")
+    git.run("add", "--all")
+    git.run("commit", "--quiet", "--message", "Greet people")
+    return draft.rename(folder)

@@ -11,6 +11,7 @@ from django.db import OperationalError, connection
 # reconciliation, so that they never see a permit whose row is not there yet.
 _PERMITS = 0x51670001
 _DISPATCH = 0x51670002
+_DEMONSTRATION = 0x51670003
 # Milliseconds; a walk that is well takes a few. Long enough for a crowd of starts, short beside
 # what a Redis that hangs costs the one who is walking.
 _PATIENCE = "500"
@@ -47,3 +48,9 @@ def permits() -> None:
     """Until the end of the transaction: nobody is being admitted."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_PERMITS])
+
+
+def demonstration() -> None:
+    """Until the end of the transaction: nobody else makes the demonstration."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DEMONSTRATION])

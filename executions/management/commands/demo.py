@@ -35,13 +35,17 @@ class Command(BaseCommand):
         ended = Transcript(console).show(execution)
         admin = f"{options['url']}/admin/executions/execution/{execution.id}/change/"
         console.print(f"See it at [link={admin}]{admin}[/link]", soft_wrap=True)
-        if shown.password:
-            console.print(
-                f"Sign in as [bold]{shown.user.username}[/bold] with [bold]{shown.password}[/bold]"
-                " (shown this once; manage.py changepassword operator makes another)."
-            )
+        console.print(_sign_in(shown), soft_wrap=True)
         if ended.status != Status.COMPLETED:
             raise CommandError(f"The demonstration is {ended.status}.")
+
+
+def _sign_in(shown: Demonstration) -> str:
+    name, another = shown.user.username, ".venv/bin/python manage.py changepassword"
+    if not shown.password:
+        return f"Sign in as [bold]{name}[/bold]; {another} {name} makes another password."
+    word = f"[bold]{name}[/bold] with [bold]{escape(shown.password)}[/bold]"
+    return f"Sign in as {word} (shown this once; {another} {name} makes another)."
 
 
 def _introduce(console: Console, shown: Demonstration) -> None:
