@@ -27,7 +27,8 @@ class Command(BaseCommand):
         organization = Organization.objects.filter(slug=options["organization"]).first()
         if organization is None:
             slugs = ", ".join(Organization.objects.values_list("slug", flat=True)[:20])
-            raise CommandError(f"There is no organization of that slug; there are: {slugs}.")
+            others = f"; there are: {slugs}" if slugs else ", nor any other; make run makes one"
+            raise CommandError(f"There is no organization of that slug{others}.")
         terms = KeyTerms(options["name"], options["role"], tuple(options["scope"]))
         _, secret = create_key(organization, terms, by=SYSTEM)
         self.stdout.write(secret)
