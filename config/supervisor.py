@@ -185,6 +185,8 @@ class Supervisor:
 
     def _say_for(self, child: Child, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
+        if not text:  # Celery and tracebacks space theirs; under a prefix it looks like a mistake.
+            return
         self._write(child.program.name, child.program.colour, text)
 
     def _look(self) -> None:

@@ -155,6 +155,12 @@ def test_a_program_in_the_foreground_runs_once_and_without_prefix(
     assert capfd.readouterr().out == "shown as it is\n"
 
 
+def test_an_empty_line_is_left_out(stage: Stage) -> None:
+    program = Program("one", python("print('a'); print(); print('b')"))
+    said = stage.run([program], until=lambda: stage.says("b"))
+    assert [line.partition("| ")[2] for line in said.splitlines()][:2] == ["a", "b"]
+
+
 def test_a_line_without_an_end_is_shown_when_its_program_ends(stage: Stage) -> None:
     source = "import sys; sys.stdout.write('half a line'); sys.stdout.flush()"
     said = stage.run([Program("terse", python(source))], until=lambda: stage.says("half a line\n"))
