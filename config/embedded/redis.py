@@ -82,7 +82,8 @@ class Redis:
             os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
         ) as file:
             file.write("".join(f"{name} {value}\n" for name, value in self._settings().items()))
-        return _spawn([_server(), str(configuration)])
+        # Read from its input: of the name of a file, Redis takes `[`, `*` and `?` for a pattern.
+        return _spawn([_server(), "-"], stdin=configuration)
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -132,16 +133,17 @@ class Redis:
         return "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else ""
 
 
-def _spawn(command: list[str]) -> int:
+def _spawn(command: list[str], *, stdin: Path) -> int:
     """Start a process that outlives us and Ctrl-C; its number.
 
     Not by subprocess, which warns when it forgets a process that runs.
     """
-    to_nowhere = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)]
-    copies = [(os.POSIX_SPAWN_DUP2, 0, stream) for stream in (1, 2)]
-    return os.posix_spawn(
-        command[0], command, os.environ, file_actions=[*to_nowhere, *copies], setsid=True
-    )
+    streams = [
+        (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(command[0], command, os.environ, file_actions=streams, setsid=True)
 
 
 def _has_ended(pid: int) -> bool:
