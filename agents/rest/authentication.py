@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -119,13 +118,10 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def acaller(request: HttpRequest, *, anywhere: bool = False) -> Caller:
-    """`authenticate` for a plain async view, which must be exempt from Django's CSRF check."""
-    return await sync_to_async(authenticate)(request, anywhere=anywhere)
-
-
 def authenticate(request: HttpRequest, *, anywhere: bool = False) -> Caller:
     """Who calls; `anywhere` lets a person of several organizations name none.
+
+    A plain async view that asks it in a thread must be exempt from Django's CSRF check.
 
     Raises a 401 refusal for no or unusable credentials, 429 after many of them from one address,
     CsrfFailed, OrganizationRequired, OrganizationNotFound.
