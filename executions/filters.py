@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
-from agents.filters import Filters
+from agents.filters import Filters, newest
 from executions.models import Execution, Status
 
 # How many executions a search for text looks into.
@@ -63,8 +63,7 @@ class ExecutionFilter(Filters):
             return rows.filter(pk=UUID(text))
         except ValueError:
             # No index serves a part of a text: a bound keeps the walk short.
-            newest = rows.order_by("-pk").values("pk")[:NEWEST]
-            return rows.filter(_anywhere(text), pk__in=newest)
+            return newest(rows, NEWEST).filter(_anywhere(text))
 
 
 class AgentExecutionFilter(ExecutionFilter):
