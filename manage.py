@@ -2,6 +2,7 @@
 """The project's commands, with their services running."""
 
 import os
+import signal
 import sys
 
 from django.core.management import execute_from_command_line
@@ -42,6 +43,8 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except EmbeddedError as error:
         sys.exit(f"Signalbox: {error}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)  # As shells say it; where it was is of no interest.
     finally:
         services.leave()
 

@@ -141,7 +141,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         execution = _locked(execution)
         waits = _still_waits(execution)
         to = Status.WAITING if waits else Status.QUEUED
-        now = timezone.now()
+        now = states.clock()
         place: dict[str, Any] = {"queued_at": now, "rank": states.rank(now, execution.priority)}
         moved = states.move(
             execution,

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
 from agents.activity import Actor
 from agents.models import Agent, LiveWork
 from agents.runtime.facts import Message, Role
@@ -85,7 +83,7 @@ def begin(
 
 def new(ground: Ground, **fields: Any) -> Execution:
     """The row of a run on this ground, which `accept` writes."""
-    now = timezone.now()
+    now = states.clock()
     given = {"worker_queue": ground.board.worker_queue} if ground.board else {}
     return Execution(
         organization_id=ground.organization_id,
