@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -81,13 +82,16 @@ class Delegation(Effects):
         cancel_losers: bool = True,
         timeout: float | None = None,
     ) -> JobResult:
+        if not jobs:
+            raise ValueError("There is no job to select.")
         ids = [job.id for job in jobs]
+        seen = _Select(partial(_job_results, ids))
         found = self.wait_for(
             self.known(key, "select", [str(each) for each in ids]),
-            lambda: _first_ok(ids),
-            lambda: _still_open(ids),
+            seen.first_ok,
+            lambda: [Wanted(Condition.Kind.JOB, target_id=each) for each in seen.open_jobs(ids)],
             timeout=timeout,
-            late=lambda: _job_results(ids),
+            late=seen.look,
         )
         results = [JobResult(j.id, j.key, **each) for j, each in zip(jobs, found, strict=True)]
         won = next((result for result in results if result.is_ok), None)
@@ -236,17 +240,27 @@ def _all_over(found: Results) -> Results:
 _OVER = ("completed", "failed", "cancelled")
 
 
-def _first_ok(ids: Sequence[UUID]) -> Results:
-    found = _job_results(ids)
-    if any(each["status"] == JobStatus.COMPLETED for each in found):
-        return found
-    return _all_over(found)
+class _Select:
+    """The look for the first job that completes.
 
+    What it waits for is what was open when it looked: an end that comes after is news then, while
+    a second look for what is open would miss it, and the run wait for ever.
+    """
 
-def _still_open(ids: Sequence[UUID]) -> list[Wanted]:
-    """Those whose end is news: of those that failed already there is none."""
-    left = Job.objects.filter(pk__in=ids).exclude(status__in=JOB_TERMINAL).values_list("id")
-    return [Wanted(Condition.Kind.JOB, target_id=each) for (each,) in left]
+    def __init__(self, look: Callable[[], Results]) -> None:
+        self.look = look
+        self._last: Results = []
+
+    def first_ok(self) -> Results:
+        self._last = self.look()
+        if any(each["status"] == JobStatus.COMPLETED for each in self._last):
+            return self._last
+        return _all_over(self._last)
+
+    def open_jobs(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Those whose end is news: of those that failed already there is none."""
+        known = zip(ids, self._last, strict=True)
+        return [each for each, result in known if result["status"] not in _OVER]
 
 
 def _job_results(ids: Sequence[UUID]) -> Results:
