@@ -25,8 +25,10 @@ from agents.runtime.json_values import storable
 from executions import actions, grounds, signals, starts
 from executions.configuration import Wish
 from executions.engine import children, job_cancel, jobs, waits
+from executions.engine import claim as claims
 from executions.engine.conditions import Wanted
 from executions.engine.effects import Effects, NotYet, asking
+from executions.engine.steps import Effect
 from executions.errors import ExecutionState, JobState
 from executions.grounds import Ground
 from executions.models import JOB_TERMINAL, Condition, Execution, Job, JobStatus, WaitMode
@@ -173,33 +175,44 @@ class Delegation(Effects):
         self.keep(effect)
 
     def signal_child(self, key: str, child: ChildHandle, name: str, value: Any = None) -> None:
-        self._signal(key, self._child(child.id), name, value)
+        stored = storable(value)
+        effect = self.known(key, "send", [str(child.id), name, stored])
+        if effect.is_finished:
+            return
+        below = self._child(child.id).id
+        with asking():
+            claims.hold(self.claim)
+            self._send(effect, waits.locked(below), name, stored)
+        self.release()
 
     def signal_parent(self, key: str, name: str, value: Any = None) -> None:
-        parent = self.claim.execution.parent
-        if parent is None:
+        stored = storable(value)
+        effect = self.known(key, "send", ["parent", name, stored])
+        if effect.is_finished:
+            return
+        above = self.claim.execution.parent_id
+        if above is None:
             raise Rejected("NO_PARENT", "This execution has no parent.")
-        self._signal(key, parent, name, value)
+        with asking():
+            locked = waits.locked(above)  # The parent's row comes first.
+            claims.hold(self.claim)
+            self._send(effect, locked, name, stored)
+        self.release()
+
+    def _send(self, effect: Effect, to: Execution | None, name: str, value: Any) -> None:
+        """Send a signal and keep the effect, in one transaction that holds both rows.
+
+        What is refused is refused before anything is kept, and can be asked again.
+        """
+        assert to is not None, "an execution's row stays"
+        signals.deliver(to, name=name, value=value, by=self.actor)
+        self.keep(effect)
 
     def _child(self, child_id: UUID) -> Execution:
         mine = Execution.objects.filter(pk=child_id, parent=self.claim.id).first()
         if mine is None:
             raise Rejected("CHILD_NOT_FOUND", "There is no such child of this execution.")
         return mine
-
-    def _signal(self, key: str, to: Execution, name: str, value: Any) -> None:
-        """Send a signal up or down in the commit of the effect; the parent's row comes first."""
-        stored = storable(value)
-        effect = self.known(key, "send", [str(to.id), name, stored])
-        if effect.is_finished:
-            return
-        is_up = to.id == self.claim.execution.parent_id
-        with asking():
-            locked = waits.locked(to.id) if is_up else None
-            self.keep(effect)
-            locked = locked or waits.locked(to.id)
-            assert locked is not None
-            signals.deliver(locked, name=name, value=stored, by=self.actor)
 
     # --- both
 
