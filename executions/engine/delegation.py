@@ -99,7 +99,8 @@ class Delegation(Effects):
         won = next((result for result in results if result.is_ok), None)
         if cancel_losers:
             for job in (job for job in jobs if won is None or job.id != won.id):
-                self.cancel_job(f"{key}:lost:{job.key}", job)
+                with suppress(Rejected):  # Of the past of a fork, whose original has it.
+                    self.cancel_job(f"{key}:lost:{job.key}", job)
         if won is None:
             raise JobFailed(results[-1])
         return won
@@ -163,7 +164,7 @@ class Delegation(Effects):
 
     def _note_ends(self, children_: Sequence[ChildHandle]) -> None:
         """Of ends that nobody has told of, the commit that sees them has the events."""
-        for facts in children.tell_of_ended([child.id for child in children_]):
+        for facts in children.tell_of_ended(self.claim.id, [child.id for child in children_]):
             self.batch.event("child.finished", **facts)
 
     def cancel_child(self, key: str, child: ChildHandle, *, reason: str = "") -> None:
