@@ -71,12 +71,14 @@ def cancel_orphan(child: Execution) -> None:
         return
 
 
-def tell_of_ended(children: Sequence[UUID]) -> list[dict[str, str]]:
+def tell_of_ended(parent: UUID, children: Sequence[UUID]) -> list[dict[str, str]]:
     """What the events of these children's ends say, of those whose parent was not told yet.
 
-    For a commit of the parent, which holds its row, and comes to know of them by looking.
+    For a commit of the parent, which holds its row, and comes to know of them by looking. A fork
+    looks at children of its original too, and leaves it to them to tell their parent.
     """
-    untold = Execution.objects.filter(pk__in=children, status__in=TERMINAL, told_parent_at=None)
+    mine = Execution.objects.filter(pk__in=children, parent=parent)
+    untold = mine.filter(status__in=TERMINAL, told_parent_at=None)
     ended = [row for row in untold.only("id", "status") if _is_first_to_tell(row)]
     return [_facts(child) for child in ended]
 

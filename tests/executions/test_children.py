@@ -16,7 +16,7 @@ from executions import actions, signals
 from executions.engine import children
 from executions.engine.sweep import sweep
 from executions.errors import NotCancellable
-from executions.models import Condition, Execution, Signal, Status
+from executions.models import Condition, Execution, Signal, Status, Step
 from tests.executions.carrying import drive
 from tests.executions.kinds import an_agent_of, begun, told
 from tests.factories import API, client_of
@@ -109,6 +109,29 @@ def test_signals_go_down_and_up_once() -> None:
     drive(run)
     assert run.output == {"did": "dig"}
     assert Signal.objects.count() == 2
+
+
+def test_a_signal_that_is_refused_is_not_taken_as_sent() -> None:
+    def kind(context: AgentContext) -> Any:
+        child = context.spawn("one", Spawn(agent="t-echo", values={"text": "x"}))
+        context.join_children("all", [child])
+        refused = []
+        for _ in range(2):
+            try:
+                context.signal_child("late", child, "order", "dig")
+            except Rejected as error:
+                refused.append(error.code)
+        return refused
+
+    agent_kind("t.parent")(kind)
+    parent = an_agent_of("t.parent")
+    an_agent_of("example.echo", organization=parent.organization, slug="t-echo")
+    run = begun(parent)
+    drive(run)
+    drive(children_of(run)[0])
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, ["EXECUTION_STATE"] * 2)
+    assert not Step.objects.filter(execution=run, key="late").exists()
 
 
 def test_a_cancelled_parent_ends_its_children_and_theirs() -> None:

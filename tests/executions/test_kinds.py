@@ -244,6 +244,29 @@ def test_code_that_catches_everything_does_not_catch_a_wait_or_a_pause() -> None
     assert run.status == Status.WAITING
 
 
+@pytest.mark.parametrize("lost_in", ["the row", "the process"])
+def test_code_that_catches_everything_does_not_go_round_without_its_claim(lost_in: str) -> None:
+    caught: list[str] = []
+
+    def kind(context: Any) -> None:
+        if lost_in == "the row":
+            rows = Execution.objects.filter(pk=context.execution_id)
+            rows.update(lease_expires_at=timezone.now() - timedelta(hours=1))
+            sweep()
+        else:
+            context.control.interrupt(Reason.LOST)
+        for n in range(3):
+            try:
+                context.append_entry(f"said {n}", "Hello?")
+            except Exception as error:
+                caught.append(repr(error))
+
+    run = of(kind)
+    drive(run)
+    assert caught == []
+    assert not Entry.objects.filter(execution=run).exists()
+
+
 def test_a_tool_call_of_ones_own_is_in_the_ledger() -> None:
     def kind(context: AgentContext) -> str:
         call = context.append_tool_call("look", "Telescope", {"at": "Mars"})
