@@ -133,6 +133,7 @@ def test_the_document_names_everything(
             "children": f"{here}/children",
             "diff": f"{here}/diff",
             "explain": f"{here}/explain",
+            "stream": f"{here}/stream",
             **{control: f"{here}/{control}" for control in documents.CONTROLS},
             "agent": f"/api/v0/agents/{agent.id}",
         },
