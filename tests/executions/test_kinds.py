@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -229,6 +230,35 @@ def test_what_agent_code_raises_is_told() -> None:
         "AGENT_ERROR",
         "RuntimeError: no such planet",
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("a\0b"), "RuntimeError: a\ufffdb"),
+        (RuntimeError("half \ud800"), "RuntimeError: half \ufffd"),
+        (SystemExit(3), "SystemExit: 3"),
+        (CancelledError("stop"), "CancelledError: stop"),
+    ],
+    ids=["nul", "surrogate", "exit", "cancelled"],
+)
+def test_whatever_agent_code_raises_is_an_end(error: BaseException, message: str) -> None:
+    """And no lost worker, which would have it come back until its recoveries run out."""
+
+    def kind(context: AgentContext) -> None:
+        raise error
+
+    run = of(kind)
+    drive(run)
+    assert (run.status, run.failure_code, run.failure_message) == ("failed", "AGENT_ERROR", message)
+
+
+@pytest.mark.parametrize("output", ["a\0b", "\ud800", float("nan"), object(), {"deep": {1, 2}}])
+def test_an_output_that_cannot_be_kept_is_named(output: Any) -> None:
+    run = of(lambda context: output)
+    drive(run)
+    assert (run.status, run.failure_code) == (Status.FAILED, "OUTPUT_INVALID")
+    assert run.failure_message.startswith("It is no output of t.kind: It ")
 
 
 def test_code_that_catches_everything_does_not_catch_a_wait_or_a_pause() -> None:
