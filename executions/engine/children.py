@@ -5,12 +5,12 @@ Of two rows that one transaction locks, the parent's comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from uuid_utils.compat import uuid7
 
 from agents.activity import SYSTEM
@@ -93,11 +93,9 @@ def _facts(child: Execution) -> dict[str, str]:
     return {"child": str(child.id), "status": str(child.status)}
 
 
-def results(children: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
+def results(children: QuerySet[Execution]) -> dict[UUID, dict[str, Any]]:
     """Where each child is, with its output once it has one."""
-    rows = Execution.objects.filter(pk__in=list(children)).only(
-        "id", "status", "output", "failure_code", "failure_message"
-    )
+    rows = children.only("id", "status", "output", "failure_code", "failure_message")
     return {
         row.id: {
             "status": str(row.status),

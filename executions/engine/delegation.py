@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -73,7 +73,7 @@ class Delegation(Effects):
     def join_all_settled(
         self, key: str, jobs: Sequence[JobHandle], *, timeout: float | None = None
     ) -> list[JobResult]:
-        found = self._joined(key, Condition.Kind.JOB, jobs, _job_results, timeout=timeout)
+        found = self._joined(key, Condition.Kind.JOB, jobs, self._job_results, timeout=timeout)
         return [JobResult(job.id, job.key, **each) for job, each in zip(jobs, found, strict=True)]
 
     def select_ok(
@@ -87,7 +87,7 @@ class Delegation(Effects):
         if not jobs:
             raise ValueError("There is no job to select.")
         ids = [job.id for job in jobs]
-        seen = _Select(partial(_job_results, ids))
+        seen = _Select(partial(self._job_results, ids))
         found = self.wait_for(
             self.known(key, "select", [str(each) for each in ids]),
             seen.first_ok,
@@ -112,9 +112,11 @@ class Delegation(Effects):
         mine = Job.objects.filter(pk=job.id, execution=self.claim.id).first()
         if mine is None:
             raise Rejected("JOB_NOT_FOUND", "There is no such job of this execution.")
+        self.held(effect, partial(self._give_up_job, mine))
+
+    def _give_up_job(self, job: Job) -> None:
         with suppress(JobState):  # It has ended.
-            job_cancel.cancel(mine, by=self.actor)
-        self.keep(effect)
+            job_cancel.cancel(job, by=self.actor)
 
     # --- children
 
@@ -156,7 +158,7 @@ class Delegation(Effects):
             key,
             Condition.Kind.CHILD,
             children,
-            _child_results,
+            self._child_results,
             timeout=timeout,
             seen=lambda: self._note_ends(children),
         )
@@ -171,9 +173,13 @@ class Delegation(Effects):
         effect = self.known(key, "cancel_child", str(child.id))
         if effect.is_finished:
             return
+        mine = self._child(child.id)
+        with asking():
+            self.held(effect, partial(self._give_up_child, mine, reason))
+
+    def _give_up_child(self, child: Execution, reason: str) -> None:
         with suppress(ExecutionState):  # It has ended.
-            actions.cancel(self._child(child.id), by=self.actor, reason=reason)
-        self.keep(effect)
+            actions.cancel(child, by=self.actor, reason=reason)
 
     def signal_child(self, key: str, child: ChildHandle, name: str, value: Any = None) -> None:
         stored = storable(value)
@@ -217,6 +223,19 @@ class Delegation(Effects):
 
     # --- both
 
+    def _job_results(self, ids: Sequence[UUID]) -> Results:
+        # Of the organization: a fork waits for the jobs of its original.
+        ours = self.claim.execution.organization_id
+        mine = Job.objects.filter(execution__organization=ours, pk__in=ids)
+        fields = ("status", "output", "failure_code", "failure_message")
+        rows = {row.pop("id"): row for row in mine.values("id", *fields)}
+        return _in_order(ids, rows, "JOB_NOT_FOUND")
+
+    def _child_results(self, ids: Sequence[UUID]) -> Results:
+        ours = self.claim.execution.organization_id
+        mine = Execution.objects.filter(organization=ours, pk__in=ids)
+        return _in_order(ids, children.results(mine), "CHILD_NOT_FOUND")
+
     def _joined(
         self,
         key: str,
@@ -243,6 +262,13 @@ class Delegation(Effects):
             late=lambda: found(look(ids)),
         )
         return list(joined)
+
+
+def _in_order(ids: Sequence[UUID], found: Mapping[UUID, dict[str, Any]], code: str) -> Results:
+    """What was found of each. Raises `Rejected` where it is not there, or somebody else's."""
+    if missing := [str(each) for each in ids if each not in found]:
+        raise Rejected(code, f"There is no {missing[0]} to wait for.")
+    return [found[each] for each in ids]
 
 
 def _all_over(found: Results) -> Results:
@@ -275,14 +301,3 @@ class _Select:
         """Those whose end is news: of those that failed already there is none."""
         known = zip(ids, self._last, strict=True)
         return [each for each, result in known if result["status"] not in _OVER]
-
-
-def _job_results(ids: Sequence[UUID]) -> Results:
-    fields = ("status", "output", "failure_code", "failure_message")
-    rows = {row["id"]: row for row in Job.objects.filter(pk__in=ids).values("id", *fields)}
-    return [{name: rows[each][name] for name in fields} for each in ids]
-
-
-def _child_results(ids: Sequence[UUID]) -> Results:
-    found = children.results(ids)
-    return [found[each] for each in ids]
