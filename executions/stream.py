@@ -115,7 +115,11 @@ def _tokens_until_news(subscription: redis.client.PubSub | None) -> Iterator[Tok
         return
     deadline = time.monotonic() + SAFETY_NET_SECONDS
     while (left := deadline - time.monotonic()) > 0:
-        message = subscription.get_message(ignore_subscribe_messages=True, timeout=left)
+        try:
+            message = subscription.get_message(ignore_subscribe_messages=True, timeout=left)
+        except redis.RedisError:  # It subscribes again when Redis is back.
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            return
         if message is None:
             continue
         news = json.loads(message["data"])

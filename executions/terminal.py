@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
+from executions.explanation import reasons_of
 from executions.models import Event, Execution, Status, ToolCall
+from executions.standing import standing
 from executions.stream import Token, follow
 
 _OUTPUT_LINES = 12
@@ -21,12 +23,13 @@ class Transcript:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._streamed = ""
+        self._is_mid_reply = False
         self._printers: dict[str, Callable[[Event], None]] = {
             "execution.started": lambda _: self._note("started on a worker"),
             "execution.resumed": lambda _: self._note("resumed on a worker"),
             "execution.recovered": lambda _: self._note("its worker was lost; it is recovered"),
-            "execution.paused": lambda event: self._note(f"paused: {event.data['reason']}"),
+            "execution.paused": self._explain,
+            "execution.waiting": self._explain,
             "execution.turn": self._turn,
             "tool.started": self._tool_started,
             "tool.finished": self._tool_finished,
@@ -48,18 +51,28 @@ class Transcript:
     def _note(self, text: str) -> None:
         self._console.print(f"[dim]· {escape(text)}[/dim]")
 
+    def _explain(self, event: Event) -> None:
+        """Say why it stands still, and what would change that."""
+        execution = Execution.objects.get(pk=event.execution_id)
+        for reason in reasons_of(standing(execution)):
+            self._note(f"{reason.text} {reason.goes_on}".strip())
+
     def _token(self, token: Token) -> None:
         if token.kind == "text":
-            self._streamed += token.text
+            self._is_mid_reply = True
             self._console.print(token.text, end="", markup=False, highlight=False)
+        elif token.kind == "reset" and self._is_mid_reply:
+            self._console.print()
+            self._is_mid_reply = False
+            self._note("the reply broke off; it begins anew")
 
     def _turn(self, event: Event) -> None:
         """The reply is kept: end its line, or print it when its tokens were not heard."""
-        if self._streamed:
+        if self._is_mid_reply:
             self._console.print()
         elif event.data["text"]:
             self._console.print(event.data["text"], markup=False, highlight=False)
-        self._streamed = ""
+        self._is_mid_reply = False
 
     def _tool_started(self, event: Event) -> None:
         call = self._call(event)
@@ -91,8 +104,9 @@ class Transcript:
             self._console.print(Syntax(execution.diff["patch"], "diff", background_color="default"))
         self._console.rule(style="dim")
         colour = "green" if execution.status == Status.COMPLETED else "red"
+        turns = "1 turn" if execution.turn == 1 else f"{execution.turn} turns"
         self._console.print(
-            f"[{colour}]{execution.status}[/{colour}] after {execution.turn} turns, "
+            f"[{colour}]{execution.status}[/{colour}] after {turns}, "
             f"{usage.get('input_tokens', 0)} tokens in and {usage.get('output_tokens', 0)} out"
         )
         if execution.failure_code:

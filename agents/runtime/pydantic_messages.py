@@ -24,6 +24,10 @@ from agents.runtime.facts import (
 from agents.runtime.model_contract import Delta
 from agents.runtime.tools.text import storable
 
+# What the ledger has room for; of an id, with what makes it unique.
+_LONGEST_NAME = 200
+_LONGEST_ID = 160
+
 
 def to_parameters(tools: Sequence[ToolDescription]) -> ModelRequestParameters:
     """Offer these tools to the model."""
@@ -154,14 +158,14 @@ def _neutral_parts(message: Message) -> Iterator[theirs.ModelResponsePart]:
 def _make_ids_unique(calls: list[theirs.ToolCallPart], request: ModelRequest) -> None:
     taken = {call.call_id for message in request.messages for call in message.tool_requests}
     for number, call in enumerate(calls):
-        call.tool_call_id = storable(call.tool_call_id)
+        call.tool_call_id = storable(call.tool_call_id)[:_LONGEST_ID]
         if call.tool_call_id in taken:
             call.tool_call_id = f"{call.tool_call_id}-{request.turn}-{number}"
         taken.add(call.tool_call_id)
 
 
 def _tool_request(call: theirs.ToolCallPart) -> ToolRequest:
-    name = storable(call.tool_name)
+    name = storable(call.tool_name)[:_LONGEST_NAME]
     try:
         return ToolRequest(call.tool_call_id, name, _storable_json(_parsed(call.args)))
     except (ValueError, RecursionError) as error:

@@ -39,7 +39,8 @@ WITH claimed AS (
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
 )
-SELECT * FROM claimed
+SELECT claimed.*, coalesce(a.is_paused, false) AS is_agent_paused
+FROM claimed LEFT JOIN agents_agent AS a ON a.id = claimed.agent_id
 """
 
 _COMMIT = """
@@ -124,11 +125,12 @@ SELECT event_seq FROM fence
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What fences a run's writes, and the row as it was when it was claimed."""
+    """What fences a run's writes, and the row and its agent as they were when it was claimed."""
 
     execution: Execution
     claim_id: UUID
     epoch: int
+    is_agent_paused: bool = False
 
     @property
     def id(self) -> UUID:
@@ -200,7 +202,7 @@ def take(
     claim_id = uuid4()
     if kinds is None:
         kinds = [kind.of_rows for kind in registered()]
-    rows = list(
+    rows: list[Any] = list(
         Execution.objects.raw(
             _CLAIM,
             {
@@ -215,7 +217,7 @@ def take(
             },
         )
     )
-    return Claim(rows[0], claim_id, rows[0].epoch) if rows else None
+    return next((Claim(row, claim_id, row.epoch, row.is_agent_paused) for row in rows), None)
 
 
 def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Boundary:

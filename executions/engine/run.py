@@ -47,6 +47,8 @@ class Run:
         row = claim.execution
         self.claim, self.control, self.kind = claim, control, kind
         control.is_steerable = kind.takes_messages
+        # The keeper would say so a third of a lease from now, which is many turns too late.
+        control.is_agent_paused |= claim.is_agent_paused
         self._spec = RunSpec.from_json(row.spec)
         self.limits = limits.limits_of(row)
         self.usage: dict[str, Any] = row.usage or {}

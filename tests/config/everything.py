@@ -78,6 +78,8 @@ def everything(world: World) -> Known:
         "exec_id": [execution.id for execution in executions],
         "job_id": [_job(executions[0]).id],
         "sequence": [1],
+        # Of a signal.
+        "name": ["say"],
     }
 
 

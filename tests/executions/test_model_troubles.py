@@ -55,6 +55,20 @@ def test_a_run_streams_calls_a_tool_and_counts_what_it_cost(
     assert len(server.requests) == 2
 
 
+def test_a_call_of_an_endless_name_goes_back_to_the_model(
+    server: ModelServer, at_work: WorkerProcess
+) -> None:
+    server.plan(
+        Answer(tools=(("Bash(" * 100, {}), ("B", {})), call_ids=("c" * 300, "c" * 301)),
+        Answer("All done."),
+    )
+    run = told(a_run(served(server)))
+    assert (run.status, run.output) == (Status.COMPLETED, "All done.")
+    calls = ToolCall.objects.filter(execution=run)
+    assert all("There is no tool" in call.output for call in calls)
+    assert len({call.call_id for call in calls}) == 2
+
+
 def test_a_short_retry_after_is_waited_for_in_place(
     server: ModelServer, at_work: WorkerProcess
 ) -> None:

@@ -13,7 +13,7 @@ from executions.engine import ends
 from executions.engine.claim import Batch
 from executions.engine.sweep import sweep
 from executions.models import Event, Execution, PauseReason, Status
-from tests.executions.carrying import claimed
+from tests.executions.carrying import claimed, drive
 from tests.processes import wait_until, worker
 from tests.starting import a_run, an_agent, tool
 
@@ -48,6 +48,14 @@ def test_a_run_pauses_and_goes_on_with_its_agent() -> None:
         assert paused.data == {"reason": "agent"}
         unpause_agent(agent, by=SYSTEM)
         wait_until(lambda: Execution.objects.filter(pk=run.pk, status=Status.COMPLETED).exists())
+
+
+def test_one_that_was_admitted_before_the_pause_asks_no_model() -> None:
+    agent = an_agent()
+    run = a_run(agent, {"say": "x"})
+    pause_agent(agent, by=SYSTEM)
+    drive(run)
+    assert (run.status, run.pause_reason, run.turn) == (Status.PAUSED, PauseReason.AGENT, 0)
 
 
 def test_it_stays_while_the_agent_does_and_is_queued_when_the_agent_goes_on() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 
 from agents.activity import SYSTEM
@@ -53,9 +54,10 @@ def _introduce(console: Console, shown: Demonstration) -> None:
     )
     if os.environ.get("SIGNALBOX_ALLOW_UNCONFINED_BASH"):
         model += "\nBash is NOT confined here: neither bubblewrap nor Landlock was found."
+    work = f"{shown.agent.name} works on {escape(shown.board.repository)}"
     console.print(
         Panel(
-            f"{shown.agent.name} works on {shown.board.repository}\n{model}\n\n[b]{PROMPT}[/b]",
+            f"{work}\n{model}\n\n[b]{PROMPT}[/b]",
             title="Signalbox demonstration",
             border_style="cyan",
         )

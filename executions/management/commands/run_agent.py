@@ -8,20 +8,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import APIException
 from rich.console import Console
+from rich.markup import escape
 
 from agents.activity import SYSTEM
 from agents.models import Agent
-from agents.remote import served_as
 from boards.models import Board
 from executions import actions
 from executions.configuration import Wish
+from executions.explanation import reasons_of
 from executions.models import Execution, Status
-from executions.queries import live_workers
+from executions.standing import standing
 from executions.terminal import Transcript
-
-
-def _served_as(execution: Execution) -> str:
-    return served_as(execution.organization_id, execution.kind, execution.worker_queue)
 
 
 class Command(BaseCommand):
@@ -39,10 +36,10 @@ class Command(BaseCommand):
         execution = self._started(options)
         console = Console()
         console.print(f"[dim]execution {execution.id}[/dim]")
-        if not live_workers(_served_as(execution)):
-            console.print(
-                "[yellow]No worker is alive yet: it is queued. Try manage.py up.[/yellow]"
-            )
+        for reason in reasons_of(standing(execution)):
+            if reason.goes_on:  # Else nothing is in its way.
+                text = escape(f"{reason.text} {reason.goes_on}")
+                console.print(f"[yellow]{text}[/yellow]", soft_wrap=True)
         try:
             ended = Transcript(console).show(execution)
         except KeyboardInterrupt:
