@@ -48,7 +48,7 @@ PARAMETERS = (
         description="The same as `after`, as browsers send it; it comes first.",
     ),
 )
-_DESCRIPTION = """
+_DESCRIPTION = """\
 Lines of the permanent record as they are committed: `id:` an opaque place, `event:` the type,
 `data:` the line as `/activity` shows it. Without a place it begins with what happens next; the
 first `id` comes at once, so that whoever reconnects misses nothing. A comment every 15 seconds
@@ -56,8 +56,13 @@ shows that it is alive. It ends when its reader may no longer read.
 """
 
 
-def streaming(door: Door, *, operation_id: str, summary: str, **more: Any) -> Any:
-    """An async view that streams what `door` lets the caller read, typed as what `path` takes."""
+def streaming(
+    door: Door, *, operation_id: str, summary: str, besides: str = "", **more: Any
+) -> Any:
+    """An async view that streams what `door` lets the caller read, typed as what `path` takes.
+
+    `besides` is what its description says of other events.
+    """
 
     async def stream(request: HttpRequest, **path: str) -> StreamingHttpResponse:
         scope, after = await sync_to_async(_opened)(request, door, path)
@@ -69,7 +74,7 @@ def streaming(door: Door, *, operation_id: str, summary: str, **more: Any) -> An
     operation = Operation(
         operation_id=operation_id,
         summary=summary,
-        description=_DESCRIPTION,
+        description=_DESCRIPTION + besides,
         responses={(200, MEDIA_TYPE): OpenApiTypes.STR},
         parameters=PARAMETERS,
         **more,
