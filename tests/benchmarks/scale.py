@@ -1,8 +1,8 @@
 """How long lists and the look-up of tokens take in a large organization.
 
-`python -m tests.benchmarks.scale` fills a database of its own and asks for every list: its first
-page, a page from the middle, and each filter. It prints medians, the number of queries, and marks
-what takes longer than 50 ms.
+`make scale`, or `python -m tests.benchmarks.scale --divide 100` for fewer rows, fills a database
+of its own and asks for every list: its first page, a page from the middle, and each filter. It
+prints medians, the number of queries, and marks what takes longer than 50 ms.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ def main() -> None:
         settings.ALLOWED_HOSTS = ["testserver"]
         began = time.perf_counter()
         place = Place(Sizes().divided(options.divide))
+        # Garbage is collected as in a web process.
+        import config.asgi  # noqa: F401
+
         console = Console(width=120)
         console.print(f"{place.sizes} made in {time.perf_counter() - began:.0f} s")
         console.print(_measured(place.questions()))
