@@ -21,7 +21,15 @@ shows that it is alive. It ends when its reader may no longer read.
 """
 
 
-_DESCRIPTION = """\
+def streaming(
+    door: Door[Scope], *, operation_id: str, summary: str, besides: str = "", **more: Any
+) -> Any:
+    """An async view that streams the lines which `door` lets the caller read.
+
+    `besides` is what its description says of other events.
+    """
+    sort = replace(_RECORD, description=_DESCRIPTION + besides)
+    return event_stream(sort, door, operation_id=operation_id, summary=summary, **more)
 
 
 async def _chunks(wanted: Wanted[Scope, Place], silence: float) -> AsyncGenerator[bytes]:
