@@ -38,13 +38,13 @@ TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
 # How many tasks a search looks into.
-NEWEST = 50_000
+NEWEST = 25_000
 
 
 class TaskFilter(Filters):
     """Which tasks of a board; `status` takes several with commas between.
 
-    `search` looks into the titles of the newest 50,000 that the other filters leave.
+    `search` looks into the titles of the newest 25,000 that the other filters leave.
     """
 
     status = Words(choices=TaskStatus.choices)
