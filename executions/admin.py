@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
+from agents.admin_pages import ReadOnlyPage, ReadOnlyRows, labelled
 from executions import actions
 from executions.models import (
     Checkpoint,
@@ -116,17 +116,26 @@ class ExecutionPage(ReadOnlyPage):
     """Executions; what changes them is an action, and a refusal is shown."""
 
     list_display = (
-        "id",
-        "status",
+        "short_id",
+        "state",
         "agent_name",
         "organization",
         "board",
-        "priority",
         "turn",
         "blocked_by",
         "failure_code",
         "queued_at",
         "finished_at",
+    )
+    state = labelled(
+        "status",
+        {
+            "running": "info",
+            "waiting": "warning",
+            "paused": "warning",
+            "completed": "success",
+            "failed": "danger",
+        },
     )
     list_select_related = ("organization", "board")
     list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
@@ -179,6 +188,13 @@ class ExecutionPage(ReadOnlyPage):
     @admin.action(description="Finish as it is", permissions=["control"])
     def finish(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
         self.for_each(request, rows, actions.finish, "Executions finished")
+
+    @admin.display(description="Id", ordering="id")
+    def short_id(self, execution: Execution) -> SafeString:
+        """The end of the id, which tells executions of one minute apart; all of it on a hover."""
+        short = f"…{str(execution.pk)[-8:]}"
+        shown = '<span class="whitespace-nowrap" title="{}">{}</span>'
+        return format_html(shown, execution.pk, short)
 
     @admin.display(description="Transcript")
     def transcript(self, execution: Execution) -> SafeString:
