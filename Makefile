@@ -2,7 +2,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos format lock stop clean
+.PHONY: help run test check bench scale chaos format lock stop clean
 
 # The first Python on the path that is new enough; `make PYTHON=...` overrides it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -35,6 +35,9 @@ check: .venv/.ready-tools ## format, lint, types, imports, migrations, OpenAPI, 
 
 bench: .venv/.ready-tools ## measure, and print each figure with what it is
 	@$(BIN)/python -m tests.benchmarks
+
+scale: .venv/.ready-tools ## measure lists and tokens in a database with a million tasks
+	@$(BIN)/python -m tests.benchmarks.scale
 
 chaos: .venv/.ready-tools ## kill and restart processes in the middle of their work
 	@SIGNALBOX_CHAOS_ROUNDS=20 $(BIN)/python -m pytest tests/chaos -m chaos

@@ -43,6 +43,7 @@ from agents.admin_pages import (
     ReadOnlyRows,
     RowActions,
     actor_of,
+    labelled,
 )
 from agents.messages import resend
 from agents.models import (
@@ -60,6 +61,7 @@ from agents.models import (
     SoulVersion,
     User,
 )
+from agents.presence import with_presence
 
 admin.site.unregister(Group)
 
@@ -264,7 +266,12 @@ class MessagePage(ReadOnlyPage):
 class AgentPage(Page):
     """Agents and their configuration."""
 
-    list_display = ("name", "slug", "organization", "kind", "model", "is_paused", "last_seen_at")
+    list_display = ("name", "slug", "organization", "kind", "model", "is_now", "last_seen_at")
+    is_now = labelled(
+        "presence",
+        {"busy": "info", "online": "success", "paused": "warning"},
+        description="Status",
+    )
     list_select_related = ("organization",)
     list_filter = ("is_paused", "kind", "organization")
     search_fields = ("name", "slug", "organization__name")
@@ -281,7 +288,7 @@ class AgentPage(Page):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
         rows: QuerySet[Agent] = super().get_queryset(request)
         is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
-        return rows if is_one else rows.defer("soul")
+        return rows if is_one else with_presence(rows.defer("soul"))
 
     def make(self, request: HttpRequest, fields: dict[str, Any]) -> Agent:
         organization = fields.pop("organization")

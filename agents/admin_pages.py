@@ -12,6 +12,8 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from rest_framework.exceptions import APIException
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+from unfold.views import ChangeList
 
 from agents.activity import Actor
 from agents.models import ActorKind
@@ -26,6 +28,36 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # Not generic at r
     def count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[:COUNTED_AT_MOST].count())
+
+
+class BoundedList(ChangeList):  # type: ignore[misc]  # unfold has no types.
+    """Offers to show all rows only where it does not show them already."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+
+def labelled(field: str, colours: Mapping[str, str], *, description: str = "") -> Any:
+    """A column that shows a field's choice as a label; one that has no colour is grey.
+
+    The colours are `success`, `info`, `warning` and `danger`.
+    """
+
+    def label(page: Any, row: Model) -> tuple[str, str]:
+        value = str(getattr(row, field))
+        told = getattr(row, f"get_{field}_display", value.capitalize)
+        return value, told()
+
+    about = description or field.replace("_", " ")
+    return display(label, description=about, ordering=field, label=dict(colours))
+
+
+@display(description="Paused", label={"Paused": "warning"})
+def paused(page: Any, row: Any) -> str | None:
+    """A column that says so of a row that is paused, and else nothing."""
+    return "Paused" if row.is_paused else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +104,9 @@ class Page(ModelAdmin):  # type: ignore[misc]  # unfold has no types.
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         always = tuple(super().get_readonly_fields(request, obj))
         return (*always, *self.fixed_fields) if obj else always
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
+        return BoundedList
 
     def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
         return super().get_inlines(request, obj) if obj else []

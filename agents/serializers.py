@@ -1,7 +1,7 @@
 """Shapes of organizations, members, keys, agents, souls and activity."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
@@ -28,7 +28,12 @@ LARGEST_INTEGER = 2**31 - 1
 
 
 class KnownFieldsOnly(serializers.Serializer[Any]):
-    """Refuses a field that it does not have: a misspelt one would be dropped without a word."""
+    """Refuses a field that it does not have: a misspelt one would be dropped without a word.
+
+    `of_requests` is what the schema of its requests says besides.
+    """
+
+    of_requests: ClassVar[Mapping[str, Any]] = {"additionalProperties": False}
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
@@ -125,6 +130,8 @@ class MemberSerializer(KnownModelFieldsOnly):
 
 class MemberChangeSerializer(KnownFieldsOnly):
     """The one thing that changes about a member."""
+
+    of_requests = {**KnownFieldsOnly.of_requests, "required": ["role"]}
 
     role = serializers.ChoiceField(choices=Membership._meta.get_field("role").choices or [])
 

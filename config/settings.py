@@ -7,6 +7,7 @@ from pathlib import Path
 import environ
 
 from config import logs
+from config.menu import menu
 from config.secret import key_of
 
 env = environ.Env()
@@ -103,6 +104,7 @@ AUTH_PASSWORD_VALIDATORS = [
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "config.formats"
 
 # --- PostgreSQL and Redis -----------------------------------------------------------------------
 
@@ -211,7 +213,12 @@ SPECTACULAR_SETTINGS = {
 
 # --- Admin and logs -----------------------------------------------------------------------------
 
-UNFOLD = {"SITE_TITLE": "Signalbox", "SITE_HEADER": "Signalbox", "SITE_SYMBOL": "traffic"}
+UNFOLD = {
+    "SITE_TITLE": "Signalbox",
+    "SITE_HEADER": "Signalbox",
+    "SITE_SYMBOL": "traffic",
+    "SIDEBAR": {"navigation": menu()},
+}
 
 # Validated before it gets there; see agents.rest.request_id.
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True

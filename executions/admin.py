@@ -19,7 +19,7 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents.activity import Actor
-from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
+from agents.admin_pages import ReadOnlyPage, ReadOnlyRows, labelled
 from executions import actions, signals
 from executions.engine import job_cancel
 from executions.explanation import reasons_of
@@ -146,17 +146,26 @@ class ExecutionPage(ReadOnlyPage):
     """Executions; what changes them is an action, and a refusal is shown."""
 
     list_display = (
-        "id",
-        "status",
+        "short_id",
+        "state",
         "agent_name",
         "organization",
         "board",
-        "priority",
         "turn",
         "blocked_by",
         "failure_code",
         "queued_at",
         "finished_at",
+    )
+    state = labelled(
+        "status",
+        {
+            "running": "info",
+            "waiting": "warning",
+            "paused": "warning",
+            "completed": "success",
+            "failed": "danger",
+        },
     )
     list_select_related = ("organization", "board")
     list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
@@ -232,6 +241,13 @@ class ExecutionPage(ReadOnlyPage):
         """Why it is not running, or how it ended; a sentence a line."""
         reasons = reasons_of(standing(execution))
         return format_html_join("", "<p>{} {}</p>", ((each.text, each.goes_on) for each in reasons))
+
+    @admin.display(description="Id", ordering="id")
+    def short_id(self, execution: Execution) -> SafeString:
+        """The end of the id, which tells executions of one minute apart; all of it on a hover."""
+        short = f"…{str(execution.pk)[-8:]}"
+        shown = '<span class="whitespace-nowrap" title="{}">{}</span>'
+        return format_html(shown, execution.pk, short)
 
     @admin.display(description="Transcript")
     def transcript(self, execution: Execution) -> SafeString:

@@ -139,7 +139,7 @@ def _share(execution: Execution, begun_at: Checkpoint | None) -> None:
     """
     if begun_at is None:
         return
-    Checkpoint.objects.create(
+    own = Checkpoint.objects.create(
         execution=execution,
         sequence=begun_at.sequence,
         position=begun_at.position,
@@ -147,6 +147,9 @@ def _share(execution: Execution, begun_at: Checkpoint | None) -> None:
         state=begun_at.state,
         tree=begun_at.tree,
     )
+    # By the clock of the steps, which is PostgreSQL's: by this process's own, those that it shares
+    # might seem to come after it, and its next ones before.
+    Checkpoint.objects.filter(pk=own.pk).update(created_at=begun_at.created_at)
     with connection.cursor() as cursor:
         cursor.execute(_SHARE_STEPS, [execution.id, begun_at.execution_id, begun_at.created_at])
 

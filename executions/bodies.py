@@ -212,6 +212,8 @@ class ResumeSerializer(Request):
 class ExtendSerializer(Request):
     """How much more it may use; at least one of them."""
 
+    of_requests = {**Request.of_requests, "minProperties": 1}
+
     turns = Whole(required=False, min_value=1, max_value=500)
     tokens = Whole(required=False, min_value=1, max_value=1_000_000_000)
     seconds = Whole(

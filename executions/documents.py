@@ -22,6 +22,7 @@ SUBJECTS = {
     "children": "children",
     "diff": "diff",
     "explain": "explain",
+    "stream": "stream",
 }
 CONTROLS = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
 

@@ -3,8 +3,12 @@
 from agents.errors import Refusal
 
 
-class Superseded(Exception):
-    """The claim no longer holds: another worker has the execution, or it has ended."""
+class Superseded(BaseException):
+    """The claim no longer holds: another worker has the execution, or it has ended.
+
+    No Exception, so that agent code which catches whatever goes wrong lets it pass, and does not
+    go round for ever on a worker that has nothing to write to any more.
+    """
 
 
 class ExecutionState(Refusal):

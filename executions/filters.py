@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from agents.filters import Filters, YesOrNo
+from agents.filters import Filters, YesOrNo, newest
 from executions.models import Entry, Execution, Job, JobStatus, Signal, Status
 
 # How many executions a search for text looks into.
@@ -64,8 +64,7 @@ class ExecutionFilter(Filters):
             return rows.filter(pk=UUID(text))
         except ValueError:
             # No index serves a part of a text: a bound keeps the walk short.
-            newest = rows.order_by("-pk").values("pk")[:NEWEST]
-            return rows.filter(_anywhere(text), pk__in=newest)
+            return newest(rows, NEWEST).filter(_anywhere(text))
 
 
 class AgentExecutionFilter(ExecutionFilter):

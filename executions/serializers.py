@@ -86,6 +86,7 @@ class LinksSerializer(Nested):
     children = serializers.CharField()
     diff = serializers.CharField()
     explain = serializers.CharField()
+    stream = serializers.CharField()
     cancel = serializers.CharField()
     pause = serializers.CharField()
     resume = serializers.CharField()

@@ -88,6 +88,9 @@ class Message(Keyed):
         indexes = [
             # Serves the operators' list, newest first.
             models.Index(fields=["organization", "-id"], name="message_list"),
+            # Serve the same of one state, and of one kind.
+            models.Index(fields=["organization", "state", "-id"], name="message_by_state"),
+            models.Index(fields=["organization", "kind", "-id"], name="message_by_kind"),
             # Serves an agent's inbox, oldest first.
             models.Index(
                 fields=["recipient", "id"],

@@ -121,6 +121,8 @@ def caller_of(request: Request) -> Caller:
 def authenticate(request: HttpRequest, *, anywhere: bool = False) -> Caller:
     """Who calls; `anywhere` lets a person of several organizations name none.
 
+    A plain async view that asks it in a thread must be exempt from Django's CSRF check.
+
     Raises a 401 refusal for no or unusable credentials, 429 after many of them from one address,
     CsrfFailed, OrganizationRequired, OrganizationNotFound.
     """

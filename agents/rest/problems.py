@@ -19,6 +19,7 @@ from rest_framework import exceptions as drf
 from rest_framework.utils.encoders import JSONEncoder
 
 from agents.errors import Refusal
+from agents.rest.refusals import NotSignedIn
 from agents.rest.request_id import request_id_of
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,13 @@ def _(exc: drf.ParseError) -> Problem:
 
 
 @problem_of.register
-def _(exc: drf.NotAuthenticated | drf.AuthenticationFailed) -> Problem:
+def _(exc: drf.NotAuthenticated) -> Problem:
+    # In the words of those who find it out before DRF does.
+    return problem_of(NotSignedIn())
+
+
+@problem_of.register
+def _(exc: drf.AuthenticationFailed) -> Problem:
     return Problem(401, "NOT_AUTHENTICATED", str(exc.detail))
 
 

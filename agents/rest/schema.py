@@ -66,6 +66,11 @@ class SignalboxSchema(AutoSchema):
             headers.append(_if_match_header())
         return [*super().get_override_parameters(), *headers]
 
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]  # It has no types.
+        more = getattr(serializer, "of_requests", {}) if direction == "request" else {}
+        return {**schema, **more}
+
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         codes = self._component("ProblemCode", {"type": "string", "enum": problem_codes()})

@@ -13,7 +13,7 @@ from agents.watching import feed
 from agents.watching.feed import Bell, Line, Scope
 from agents.watching.places import Place
 
-_DESCRIPTION = """
+_DESCRIPTION = """\
 Lines of the permanent record as they are committed: `id:` an opaque place, `event:` the type,
 `data:` the line as `/activity` shows it. Without a place it begins with what happens next; the
 first `id` comes at once, so that whoever reconnects misses nothing. A comment every 15 seconds
@@ -21,9 +21,15 @@ shows that it is alive. It ends when its reader may no longer read.
 """
 
 
-def streaming(door: Door[Scope], *, operation_id: str, summary: str, **more: Any) -> Any:
-    """An async view that streams the lines which `door` lets the caller read."""
-    return event_stream(_RECORD, door, operation_id=operation_id, summary=summary, **more)
+def streaming(
+    door: Door[Scope], *, operation_id: str, summary: str, besides: str = "", **more: Any
+) -> Any:
+    """An async view that streams the lines which `door` lets the caller read.
+
+    `besides` is what its description says of other events.
+    """
+    sort = replace(_RECORD, description=_DESCRIPTION + besides)
+    return event_stream(sort, door, operation_id=operation_id, summary=summary, **more)
 
 
 async def _chunks(wanted: Wanted[Scope, Place], silence: float) -> AsyncGenerator[bytes]:

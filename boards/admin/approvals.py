@@ -5,10 +5,13 @@ from functools import partial
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import Truncator
 
-from agents.admin_pages import ReadOnlyPage, ReadOnlyRows
+from agents.admin_pages import ReadOnlyPage, ReadOnlyRows, labelled
 from boards.actions import decide_approval, withdraw_approval
 from boards.models import Approval, ApprovalTask
+
+_SHOWN_TEXT = 80
 
 
 class ApprovalTaskRows(ReadOnlyRows):
@@ -23,12 +26,28 @@ class ApprovalTaskRows(ReadOnlyRows):
 class ApprovalPage(ReadOnlyPage):
     """What is asked of people; decided by the actions of the list."""
 
-    list_display = ("action_type", "board", "status", "kind", "requester_name", "created_at")
+    list_display = (
+        "action_type",
+        "why",
+        "board",
+        "decision",
+        "kind",
+        "requester_name",
+        "created_at",
+    )
+    decision = labelled(
+        "status", {"pending": "warning", "approved": "success", "rejected": "danger"}
+    )
     list_select_related = ("board",)
     list_filter = ("status", "kind", "requester_kind")
     search_fields = ("action_type", "reason", "requester_name", "board__name")
     inlines = (ApprovalTaskRows,)
     actions = ("approve", "reject", "withdraw")
+
+    @admin.display(description="Reason")
+    def why(self, approval: Approval) -> str:
+        """The beginning of what its requester says."""
+        return Truncator(approval.reason).chars(_SHOWN_TEXT)
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         """The right to change approvals: no page changes one, but these actions do."""

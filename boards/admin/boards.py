@@ -10,7 +10,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from agents.actions import slugs
-from agents.admin_pages import Page, RowActions, actor_of
+from agents.admin_pages import Page, RowActions, actor_of, paused
 from boards.actions import (
     change_seat,
     configuration,
@@ -56,7 +56,8 @@ class BoardPage(Page):
     """Boards, their limits and repositories."""
 
     form = BoardForm
-    list_display = ("name", "slug", "organization", "is_paused", "max_concurrent", "worker_queue")
+    list_display = ("name", "slug", "organization", "paused", "max_concurrent", "worker_queue")
+    paused = paused
     list_select_related = ("organization",)
     list_filter = ("is_paused", "organization")
     search_fields = ("name", "slug", "organization__name")

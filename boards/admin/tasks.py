@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from agents.admin_pages import Page, actor_of
+from agents.admin_pages import Page, actor_of, labelled
 from boards.actions import (
     change_task,
     create_task,
@@ -18,7 +18,8 @@ from boards.models import Task
 class TaskPage(Page):
     """The cards on boards."""
 
-    list_display = ("title", "board", "status", "priority", "assigned_agent", "due_at")
+    list_display = ("title", "board", "column", "priority", "assigned_agent", "due_at")
+    column = labelled("status", {"in_progress": "info", "review": "warning", "done": "success"})
     list_select_related = ("board", "assigned_agent")
     list_filter = ("status", "priority")
     search_fields = ("title", "board__name")

@@ -1,12 +1,16 @@
 """Tasks: the cards on a board, what they wait for, and how they moved."""
 
 import time
+from typing import TYPE_CHECKING
 
 from django.db import models
 
 from agents.models import ActorKind, Agent
 from agents.models.base import Keyed
 from boards.models.board import Board
+
+if TYPE_CHECKING:  # They refer to tasks.
+    from boards.models.labels import CustomFieldValue, Tag
 
 
 class TaskStatus(models.TextChoices):
@@ -57,6 +61,11 @@ class Task(Keyed):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    # Of a task from `queries.as_cards`.
+    shown_dependencies: list["Dependency"]
+    shown_tags: list["Tag"]
+    shown_values: list["CustomFieldValue"]
+
     class Meta:
         ordering = ["-id"]
         constraints = [
@@ -74,6 +83,12 @@ class Task(Keyed):
             models.Index(fields=["board", "status", "-id"], name="task_columns"),
             # Serves the columns as they stand on the board.
             models.Index(fields=["board", "status", "position"], name="task_positions"),
+            # Serves what nobody has yet on a board, newest first.
+            models.Index(
+                fields=["board", "-id"],
+                condition=models.Q(assigned_agent=None),
+                name="task_unassigned",
+            ),
             # Serves what is assigned to an agent.
             models.Index(fields=["assigned_agent", "-id"], name="task_of_agent"),
         ]

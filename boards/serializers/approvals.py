@@ -80,5 +80,7 @@ class ApprovalRequestSerializer(KnownFieldsOnly):
 class DecisionSerializer(KnownFieldsOnly):
     """How an approval is decided, and why."""
 
+    of_requests = {**KnownFieldsOnly.of_requests, "required": ["status"]}
+
     status = serializers.ChoiceField(choices=[ApprovalStatus.APPROVED, ApprovalStatus.REJECTED])
     reason = serializers.CharField(required=False, allow_blank=True, max_length=20_000)

@@ -54,6 +54,11 @@ class AnswerSerializer(KnownFieldsOnly):
 class InterviewSerializer(KnownFieldsOnly):
     """What a main agent adds: the next question, or the finished draft."""
 
+    of_requests = {
+        **KnownFieldsOnly.of_requests,
+        "oneOf": [{"required": ["question"]}, {"required": ["draft"]}],
+    }
+
     question = serializers.CharField(required=False, max_length=20_000)
     options = serializers.ListField(
         child=serializers.CharField(max_length=500), required=False, max_length=20

@@ -40,7 +40,7 @@ class DependenciesField(IdsField):
     """The tasks that a task waits for; written, they replace those that it had."""
 
     def get_attribute(self, instance: Task) -> list[UUID]:
-        return [each.on_id for each in instance.dependencies.all()]
+        return [each.on_id for each in instance.shown_dependencies]
 
 
 class ValuesField(serializers.DictField):
@@ -49,18 +49,20 @@ class ValuesField(serializers.DictField):
     child = serializers.JSONField(allow_null=True)
 
     def get_attribute(self, instance: Task) -> dict[str, Any]:
-        return {each.field.key: each.value for each in instance.custom_field_values.all()}
+        return {each.field.key: each.value for each in instance.shown_values}
 
 
 class TaskSerializer(KnownModelFieldsOnly):
     """A card on a board; `tag_ids` replaces the tags that it had."""
+
+    # Of tasks from `queries.as_cards`.
 
     priority = serializers.IntegerField(required=False, min_value=1, max_value=5)
     assigned_agent = TenantAgentField(queryset=Agent.objects.all(), required=False, allow_null=True)
     depends_on_task_ids = DependenciesField(required=False)
     tag_ids = IdsField(required=False, write_only=True)
     custom_field_values = ValuesField(required=False)
-    tags = CardTagSerializer(many=True, read_only=True)
+    tags = CardTagSerializer(source="shown_tags", many=True, read_only=True)
     blocked_by_task_ids = serializers.SerializerMethodField()
     is_blocked = serializers.SerializerMethodField()
 
@@ -107,7 +109,7 @@ class TaskSerializer(KnownModelFieldsOnly):
         ]
 
     def get_blocked_by_task_ids(self, task: Task) -> list[UUID]:
-        return [each.on_id for each in task.dependencies.all() if each.on.status != TaskStatus.DONE]
+        return [each.on_id for each in task.shown_dependencies if each.on.status != TaskStatus.DONE]
 
     def get_is_blocked(self, task: Task) -> bool:
         return bool(self.get_blocked_by_task_ids(task))

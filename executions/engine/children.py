@@ -5,12 +5,12 @@ Of two rows that one transaction locks, the parent's comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from uuid_utils.compat import uuid7
 
 from agents.activity import SYSTEM
@@ -71,12 +71,14 @@ def cancel_orphan(child: Execution) -> None:
         return
 
 
-def tell_of_ended(children: Sequence[UUID]) -> list[dict[str, str]]:
+def tell_of_ended(parent: UUID, children: Sequence[UUID]) -> list[dict[str, str]]:
     """What the events of these children's ends say, of those whose parent was not told yet.
 
-    For a commit of the parent, which holds its row, and comes to know of them by looking.
+    For a commit of the parent, which holds its row, and comes to know of them by looking. A fork
+    looks at children of its original too, and leaves it to them to tell their parent.
     """
-    untold = Execution.objects.filter(pk__in=children, status__in=TERMINAL, told_parent_at=None)
+    mine = Execution.objects.filter(pk__in=children, parent=parent)
+    untold = mine.filter(status__in=TERMINAL, told_parent_at=None)
     ended = [row for row in untold.only("id", "status") if _is_first_to_tell(row)]
     return [_facts(child) for child in ended]
 
@@ -91,11 +93,9 @@ def _facts(child: Execution) -> dict[str, str]:
     return {"child": str(child.id), "status": str(child.status)}
 
 
-def results(children: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
+def results(children: QuerySet[Execution]) -> dict[UUID, dict[str, Any]]:
     """Where each child is, with its output once it has one."""
-    rows = Execution.objects.filter(pk__in=list(children)).only(
-        "id", "status", "output", "failure_code", "failure_message"
-    )
+    rows = children.only("id", "status", "output", "failure_code", "failure_message")
     return {
         row.id: {
             "status": str(row.status),

@@ -166,8 +166,8 @@ class Batch:
     usage: Mapping[str, Any] | None = None
     tree: str | None = None
     is_boundary: bool = False
-    # Of the checkpoint that a boundary makes.
-    state: Mapping[str, Any] = field(default_factory=dict)
+    # Of the checkpoint that a boundary makes; a run that has a state carries it on.
+    state: Mapping[str, Any] | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     consumed: int = 0
 
@@ -243,7 +243,7 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
         "tree": batch.tree,
         "checkpoint_count": int(batch.is_boundary),
         "checkpoint": uuid7(),
-        "state": Jsonb(dict(batch.state)),
+        "state": Jsonb(dict(batch.state or {})),
         "steps": Jsonb(batch.steps),
         "consumed_count": batch.consumed,
     }

@@ -112,10 +112,10 @@ class Context(Delegation):
     def _kept(self) -> dict[str, Any]:
         """The latest checkpoint: its sequence and state."""
         row = self.claim.execution
-        latest = Checkpoint.objects.filter(execution=row).order_by("-sequence").first()
-        self.release()
-        if latest is None:
+        if not row.checkpoint:
             return {"sequence": 0, "state": {}}
+        latest = Checkpoint.objects.filter(execution=row).latest("sequence")
+        self.release()
         return {"sequence": latest.sequence, "state": latest.state}
 
     @property
@@ -135,7 +135,6 @@ class Context(Delegation):
         self.batch.is_boundary, self.batch.state = True, stored
         self.batch.event("execution.checkpoint", turn=self.turn, sequence=sequence)
         self.keep(effect, sequence)
-        self._kept.update(sequence=sequence, state=stored)
         return sequence
 
     def step(self, key: str, work: Callable[[], T], *, repeatable: bool = False) -> T:
@@ -254,7 +253,13 @@ class Context(Delegation):
 
     def commit(self, *, while_cancelling: bool = False) -> None:
         self.flush()
+        state = self.batch.state if self.batch.is_boundary else None
+        if self.batch.is_boundary and state is None:
+            # The end of a turn is a checkpoint too, and the state goes on with it.
+            state = self.batch.state = self._kept["state"]
         super().commit(while_cancelling=while_cancelling)
+        if state is not None:
+            self._kept.update(sequence=self._kept["sequence"] + 1, state=state)
 
     def stream_progress(self, text: str, *, fraction: float | None = None) -> None:
         self._publish("progress", {"text": text, "fraction": fraction})

@@ -25,8 +25,11 @@ class Reason(StrEnum):
     LOST = "lost"
 
 
-class Interrupted(Exception):
-    """The model call or tool was ended from outside; `reason` says why."""
+class Interrupted(BaseException):
+    """The model call or tool was ended from outside; `reason` says why.
+
+    No Exception, so that agent code which catches whatever goes wrong lets it pass.
+    """
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(str(reason))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,10 @@ from agents.runtime.json_values import storable
 from executions import actions, grounds, signals, starts
 from executions.configuration import Wish
 from executions.engine import children, job_cancel, jobs, waits
+from executions.engine import claim as claims
 from executions.engine.conditions import Wanted
 from executions.engine.effects import Effects, NotYet, asking
+from executions.engine.steps import Effect
 from executions.errors import ExecutionState, JobState
 from executions.grounds import Ground
 from executions.models import JOB_TERMINAL, Condition, Execution, Job, JobStatus, WaitMode
@@ -70,7 +73,7 @@ class Delegation(Effects):
     def join_all_settled(
         self, key: str, jobs: Sequence[JobHandle], *, timeout: float | None = None
     ) -> list[JobResult]:
-        found = self._joined(key, Condition.Kind.JOB, jobs, _job_results, timeout=timeout)
+        found = self._joined(key, Condition.Kind.JOB, jobs, self._job_results, timeout=timeout)
         return [JobResult(job.id, job.key, **each) for job, each in zip(jobs, found, strict=True)]
 
     def select_ok(
@@ -81,19 +84,23 @@ class Delegation(Effects):
         cancel_losers: bool = True,
         timeout: float | None = None,
     ) -> JobResult:
+        if not jobs:
+            raise ValueError("There is no job to select.")
         ids = [job.id for job in jobs]
+        seen = _Select(partial(self._job_results, ids))
         found = self.wait_for(
             self.known(key, "select", [str(each) for each in ids]),
-            lambda: _first_ok(ids),
-            lambda: _still_open(ids),
+            seen.first_ok,
+            lambda: [Wanted(Condition.Kind.JOB, target_id=each) for each in seen.open_jobs(ids)],
             timeout=timeout,
-            late=lambda: _job_results(ids),
+            late=seen.look,
         )
         results = [JobResult(j.id, j.key, **each) for j, each in zip(jobs, found, strict=True)]
         won = next((result for result in results if result.is_ok), None)
         if cancel_losers:
             for job in (job for job in jobs if won is None or job.id != won.id):
-                self.cancel_job(f"{key}:lost:{job.key}", job)
+                with suppress(Rejected):  # Of the past of a fork, whose original has it.
+                    self.cancel_job(f"{key}:lost:{job.key}", job)
         if won is None:
             raise JobFailed(results[-1])
         return won
@@ -105,9 +112,11 @@ class Delegation(Effects):
         mine = Job.objects.filter(pk=job.id, execution=self.claim.id).first()
         if mine is None:
             raise Rejected("JOB_NOT_FOUND", "There is no such job of this execution.")
+        self.held(effect, partial(self._give_up_job, mine))
+
+    def _give_up_job(self, job: Job) -> None:
         with suppress(JobState):  # It has ended.
-            job_cancel.cancel(mine, by=self.actor)
-        self.keep(effect)
+            job_cancel.cancel(job, by=self.actor)
 
     # --- children
 
@@ -149,7 +158,7 @@ class Delegation(Effects):
             key,
             Condition.Kind.CHILD,
             children,
-            _child_results,
+            self._child_results,
             timeout=timeout,
             seen=lambda: self._note_ends(children),
         )
@@ -157,25 +166,54 @@ class Delegation(Effects):
 
     def _note_ends(self, children_: Sequence[ChildHandle]) -> None:
         """Of ends that nobody has told of, the commit that sees them has the events."""
-        for facts in children.tell_of_ended([child.id for child in children_]):
+        for facts in children.tell_of_ended(self.claim.id, [child.id for child in children_]):
             self.batch.event("child.finished", **facts)
 
     def cancel_child(self, key: str, child: ChildHandle, *, reason: str = "") -> None:
         effect = self.known(key, "cancel_child", str(child.id))
         if effect.is_finished:
             return
+        mine = self._child(child.id)
+        with asking():
+            self.held(effect, partial(self._give_up_child, mine, reason))
+
+    def _give_up_child(self, child: Execution, reason: str) -> None:
         with suppress(ExecutionState):  # It has ended.
-            actions.cancel(self._child(child.id), by=self.actor, reason=reason)
-        self.keep(effect)
+            actions.cancel(child, by=self.actor, reason=reason)
 
     def signal_child(self, key: str, child: ChildHandle, name: str, value: Any = None) -> None:
-        self._signal(key, self._child(child.id), name, value)
+        stored = storable(value)
+        effect = self.known(key, "send", [str(child.id), name, stored])
+        if effect.is_finished:
+            return
+        below = self._child(child.id).id
+        with asking():
+            claims.hold(self.claim)
+            self._send(effect, waits.locked(below), name, stored)
+        self.release()
 
     def signal_parent(self, key: str, name: str, value: Any = None) -> None:
-        parent = self.claim.execution.parent
-        if parent is None:
+        stored = storable(value)
+        effect = self.known(key, "send", ["parent", name, stored])
+        if effect.is_finished:
+            return
+        above = self.claim.execution.parent_id
+        if above is None:
             raise Rejected("NO_PARENT", "This execution has no parent.")
-        self._signal(key, parent, name, value)
+        with asking():
+            locked = waits.locked(above)  # The parent's row comes first.
+            claims.hold(self.claim)
+            self._send(effect, locked, name, stored)
+        self.release()
+
+    def _send(self, effect: Effect, to: Execution | None, name: str, value: Any) -> None:
+        """Send a signal and keep the effect, in one transaction that holds both rows.
+
+        What is refused is refused before anything is kept, and can be asked again.
+        """
+        assert to is not None, "an execution's row stays"
+        signals.deliver(to, name=name, value=value, by=self.actor)
+        self.keep(effect)
 
     def _child(self, child_id: UUID) -> Execution:
         mine = Execution.objects.filter(pk=child_id, parent=self.claim.id).first()
@@ -183,21 +221,20 @@ class Delegation(Effects):
             raise Rejected("CHILD_NOT_FOUND", "There is no such child of this execution.")
         return mine
 
-    def _signal(self, key: str, to: Execution, name: str, value: Any) -> None:
-        """Send a signal up or down in the commit of the effect; the parent's row comes first."""
-        stored = storable(value)
-        effect = self.known(key, "send", [str(to.id), name, stored])
-        if effect.is_finished:
-            return
-        is_up = to.id == self.claim.execution.parent_id
-        with asking():
-            locked = waits.locked(to.id) if is_up else None
-            self.keep(effect)
-            locked = locked or waits.locked(to.id)
-            assert locked is not None
-            signals.deliver(locked, name=name, value=stored, by=self.actor)
-
     # --- both
+
+    def _job_results(self, ids: Sequence[UUID]) -> Results:
+        # Of the organization: a fork waits for the jobs of its original.
+        ours = self.claim.execution.organization_id
+        mine = Job.objects.filter(execution__organization=ours, pk__in=ids)
+        fields = ("status", "output", "failure_code", "failure_message")
+        rows = {row.pop("id"): row for row in mine.values("id", *fields)}
+        return _in_order(ids, rows, "JOB_NOT_FOUND")
+
+    def _child_results(self, ids: Sequence[UUID]) -> Results:
+        ours = self.claim.execution.organization_id
+        mine = Execution.objects.filter(organization=ours, pk__in=ids)
+        return _in_order(ids, children.results(mine), "CHILD_NOT_FOUND")
 
     def _joined(
         self,
@@ -227,6 +264,13 @@ class Delegation(Effects):
         return list(joined)
 
 
+def _in_order(ids: Sequence[UUID], found: Mapping[UUID, dict[str, Any]], code: str) -> Results:
+    """What was found of each. Raises `Rejected` where it is not there, or somebody else's."""
+    if missing := [str(each) for each in ids if each not in found]:
+        raise Rejected(code, f"There is no {missing[0]} to wait for.")
+    return [found[each] for each in ids]
+
+
 def _all_over(found: Results) -> Results:
     if any(each["status"] not in _OVER for each in found):
         raise NotYet
@@ -236,25 +280,24 @@ def _all_over(found: Results) -> Results:
 _OVER = ("completed", "failed", "cancelled")
 
 
-def _first_ok(ids: Sequence[UUID]) -> Results:
-    found = _job_results(ids)
-    if any(each["status"] == JobStatus.COMPLETED for each in found):
-        return found
-    return _all_over(found)
+class _Select:
+    """The look for the first job that completes.
 
+    What it waits for is what was open when it looked: an end that comes after is news then, while
+    a second look for what is open would miss it, and the run wait for ever.
+    """
 
-def _still_open(ids: Sequence[UUID]) -> list[Wanted]:
-    """Those whose end is news: of those that failed already there is none."""
-    left = Job.objects.filter(pk__in=ids).exclude(status__in=JOB_TERMINAL).values_list("id")
-    return [Wanted(Condition.Kind.JOB, target_id=each) for (each,) in left]
+    def __init__(self, look: Callable[[], Results]) -> None:
+        self.look = look
+        self._last: Results = []
 
+    def first_ok(self) -> Results:
+        self._last = self.look()
+        if any(each["status"] == JobStatus.COMPLETED for each in self._last):
+            return self._last
+        return _all_over(self._last)
 
-def _job_results(ids: Sequence[UUID]) -> Results:
-    fields = ("status", "output", "failure_code", "failure_message")
-    rows = {row["id"]: row for row in Job.objects.filter(pk__in=ids).values("id", *fields)}
-    return [{name: rows[each][name] for name in fields} for each in ids]
-
-
-def _child_results(ids: Sequence[UUID]) -> Results:
-    found = children.results(ids)
-    return [found[each] for each in ids]
+    def open_jobs(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Those whose end is news: of those that failed already there is none."""
+        known = zip(ids, self._last, strict=True)
+        return [each for each, result in known if result["status"] not in _OVER]

@@ -17,7 +17,6 @@ from agents.runtime.json_values import storable
 from executions import states
 from executions.engine import claim as claims
 from executions.engine.conditions import Wait, Wanted
-from executions.engine.control import Interrupted
 from executions.engine.conversation import Conversation
 from executions.engine.steps import RAISED, Effect, Steps
 from executions.models import WaitMode
@@ -80,8 +79,6 @@ class Effects(Conversation):
         self.control.check()
         try:
             done = work()
-        except Interrupted:
-            raise
         except Exception:
             self._take_back(effect)
             raise

@@ -18,6 +18,7 @@ from agents import activity
 from agents.activity import SYSTEM, Actor, Target
 from agents.models import LiveWork
 from agents.runtime.limits import Spent, reached
+from agents.runtime.tools.text import storable
 from executions import states, stream
 from executions.engine import claim as claims
 from executions.engine import conditions, permits
@@ -81,7 +82,8 @@ def _is_spoken_to(claim: Claim) -> bool:
 
 
 def fail(claim: Claim, batch: Batch, *, code: str, message: str, **details: Any) -> None:
-    """End badly; `code` says how."""
+    """End badly; `code` says how. What a message cannot hold is replaced: an end has to be kept."""
+    message = storable(message)
     _leave(
         claim,
         Status.FAILED,

@@ -6,6 +6,7 @@ which commits it under the claim. A run ends when the function returns, raises, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -16,6 +17,7 @@ from django.db import InterfaceError, OperationalError
 
 from agents.runtime import kinds
 from agents.runtime.context import Cancelled, Waiting
+from agents.runtime.json_values import storable
 from agents.runtime.kinds import Kind
 from agents.runtime.llm import ModelBusy, ModelError
 from agents.runtime.react import OutputUnfit
@@ -31,6 +33,9 @@ from executions.worktrees import RepositoryBusy, WorktreeError
 
 logger = logging.getLogger(__name__)
 
+# What is no Exception, and ends a run's code all the same: it would come back for ever if it were
+# taken for the end of the process.
+_ENDS_OF_CODE = (SystemExit, asyncio.CancelledError)
 # Who holds a repository's lock for so long that a run gave up clones it, or stands still.
 REPOSITORY_RETRY_SECONDS = 10.0
 
@@ -74,7 +79,7 @@ class Runner:
             self._context.release()
         output = self._kind.call(self._context, self._context.input)
         try:
-            return self._kind.write(output)
+            return storable(self._kind.write(output))
         except ValueError as error:
             raise OutputUnfit(f"It is no output of {self._kind.name}: {error}") from error
 
@@ -113,7 +118,7 @@ def advance(execution_id: UUID, epoch: int, worker: Any) -> None:
     with worker.keeper.watch(claim, taken_at=taken_at) as control:
         try:
             Runner(claim, control, kind).drive()
-        except Exception as error:
+        except (Exception, *_ENDS_OF_CODE) as error:
             if _is_database_away(error):
                 logger.warning(
                     "The database went away under %s; the lease gives it back: %s", claim.id, error
@@ -123,14 +128,14 @@ def advance(execution_id: UUID, epoch: int, worker: Any) -> None:
             _fail(claim, error)
 
 
-def _is_database_away(error: Exception) -> bool:
+def _is_database_away(error: BaseException) -> bool:
     """Whether this is no fault of the run: the next claim goes on from what was committed."""
     if isinstance(error.__cause__, psycopg.errors.IdleInTransactionSessionTimeout):
         return True  # This process stood still in the middle of a transaction.
     return isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError)
 
 
-def _fail(claim: Claim, error: Exception) -> None:
+def _fail(claim: Claim, error: BaseException) -> None:
     """End a run on a mistake of ours or of its data, rather than let it come back for ever."""
     try:
         ends.fail(

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
+from django.utils import timezone
 
 from agents import actions
 from agents.activity import SYSTEM
@@ -260,3 +261,12 @@ def test_a_list_costs_the_same_for_more_rows(admin, organization, model, make):
         counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
         assert all("LIMIT 10000" in sql for sql in counts), counts
     assert costs[1] <= costs[0]
+
+
+def test_a_list_shows_who_is_online_and_offers_all_only_where_it_hides_some(admin, organization):
+    wim = make_agent(organization, name="Wim", kind="external")
+    Agent.objects.filter(pk=wim.pk).update(last_seen_at=timezone.now())
+    everything = admin.get(page("agents_agent")).content.decode()
+    assert "Online" in everything
+    assert "Show all" not in everything
+    assert "Show all" in admin.get(page("agents_agent") + "?q=wim").content.decode()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from agents.models import Activity, IntegrationKey, Role
@@ -81,3 +82,16 @@ def test_a_key_that_has_expired_already_is_422(organization):
     past = (timezone.now() - timedelta(minutes=1)).isoformat()
     response = client_of(organization).post(keys(organization), {"name": "x", "expires_at": past})
     assert response.json()["errors"][0]["code"] == "in_the_past"
+
+
+def test_the_command_line_makes_a_key_that_works(organization, capsys):
+    call_command("make_key", organization.slug, "--role", "viewer")
+    assert api_client(capsys.readouterr().out.strip()).get(f"{API}/agents").status_code == 200
+
+
+def test_the_command_line_says_what_organizations_there_are():
+    with pytest.raises(CommandError, match="there is none yet, make one in the admin"):
+        call_command("make_key", "acme")
+    make_organization(slug="bats")
+    with pytest.raises(CommandError, match="there are: bats"):
+        call_command("make_key", "acme")

@@ -14,12 +14,15 @@ from rich.console import Console
 from tests.benchmarks.figures import Report
 from tests.benchmarks.ground import ground
 
-PARTS = ("one", "many", "waiting", "waking", "resuming", "breakdown")
+PARTS = ("one", "many", "waiting", "waking", "resuming", "streams", "breakdown")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many are measured one by one, at once, waiting for a model, woken, resumed and traced."""
+    """How many are measured one by one, at once, waiting for a model, woken, resumed and traced.
+
+    And how many streams are open, for how many seconds.
+    """
 
     one: int = 200
     many: int = 1000
@@ -27,17 +30,27 @@ class Size:
     woken: int = 200
     resumed: int = 20
     traced: int = 100
+    streams: int = 1000
+    seconds: float = 40
 
 
-QUICK = Size(one=20, many=60, waiting=20, woken=20, resumed=5, traced=10)
-TINY = Size(one=3, many=3, waiting=3, woken=2, resumed=1, traced=3)
+QUICK = Size(one=20, many=60, waiting=20, woken=20, resumed=5, traced=10, streams=200, seconds=15)
+TINY = Size(one=3, many=3, waiting=3, woken=2, resumed=1, traced=3, streams=20, seconds=3)
 
 
 def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> Report:
     """Everything, on services of its own that end with it."""
     report = Report(facts=_facts())
     with ground() as folder:
-        from tests.benchmarks import at_once, breakdown, one_by_one, resuming, waiting, waking
+        from tests.benchmarks import (
+            at_once,
+            breakdown,
+            one_by_one,
+            resuming,
+            streaming,
+            waiting,
+            waking,
+        )
 
         commits = 0
         if "one" in parts or "many" in parts:
@@ -52,6 +65,8 @@ def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> 
             waking.measure(report, folder, count=size.woken, concurrency=concurrency)
         if "resuming" in parts:
             resuming.measure(report, folder, count=size.resumed, concurrency=concurrency)
+        if "streams" in parts:
+            streaming.measure(report, folder, count=size.streams, seconds=size.seconds)
         if "breakdown" in parts:
             breakdown.measure(report, folder, count=size.traced, concurrency=concurrency)
     return report

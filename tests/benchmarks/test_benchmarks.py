@@ -56,6 +56,15 @@ def test_waking_and_steps_are_measured(tmp_path: Path) -> None:
     assert all(figure["value"] > 0 for figure in found["figures"])
 
 
+def test_streams_are_measured_and_lose_nothing(tmp_path: Path) -> None:
+    found = measured(tmp_path, "streams")
+    assert aims(found) == {"events, p99", "tokens, p99", "lost or doubled"}
+    values = {figure["name"]: figure["value"] for figure in found["figures"]}
+    assert values.pop("lost or doubled") == 0
+    values.pop("no processor")
+    assert all(value > 0 for value in values.values())
+
+
 @pytest.mark.bench
 def test_runs_that_wait_for_a_model_are_measured(tmp_path: Path) -> None:
     found = measured(tmp_path, "waiting")

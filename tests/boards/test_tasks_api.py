@@ -128,5 +128,22 @@ def test_the_list_is_filtered(client, organization, board):
     assert titles("") == ["b", "a"]
     assert titles("status=review") == ["a"]
     assert titles(f"assigned_agent={agent.id}") == ["a"]
+    assert titles("search=A") == ["a"]
     assert client.get(f"{API}/boards/{board.id}/tasks?status=lost").status_code == 422
     assert client.get(f"{API}/boards/{board.id}/tasks?colour=red").status_code == 400
+
+
+def test_a_search_looks_into_the_newest_that_other_filters_leave(client, board, monkeypatch):
+    monkeypatch.setattr("boards.views.tasks.NEWEST", 2)
+    for title, status in (("1", "inbox"), ("2", "review"), ("3", "review"), ("4", "inbox")):
+        make_task(board, title=f"Owl {title}", status=status)
+    make_task(make_board(board.organization), title="Owl 5")
+
+    def titles(query):
+        page = client.get(f"{API}/boards/{board.id}/tasks?{query}").json()
+        return [task["title"] for task in page["results"]]
+
+    assert titles("search=owl") == ["Owl 4", "Owl 3"]
+    assert titles("search=owl&status=review") == ["Owl 3", "Owl 2"]
+    assert titles("search=2") == []
+    assert titles("search=2&status=review") == ["Owl 2"]

@@ -133,6 +133,7 @@ def test_the_document_names_everything(
             "children": f"{here}/children",
             "diff": f"{here}/diff",
             "explain": f"{here}/explain",
+            "stream": f"{here}/stream",
             **{control: f"{here}/{control}" for control in documents.CONTROLS},
             "agent": f"/api/v0/agents/{agent.id}",
         },
@@ -326,6 +327,16 @@ def test_a_list_is_filtered(api: APIClient, organization: Organization, agent: A
         "created_before=9999-12-31T00:00:00Z": [child, failed, queued],
     }.items():
         assert ids(api.get(f"{LIST}?{query}")) == [str(run.id) for run in expected], query
+
+
+def test_a_text_is_looked_for_in_the_newest_that_other_filters_leave(
+    api: APIClient, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executions.filters.NEWEST", 1)
+    old = ended(a_run(agent, "Paint."), status=Status.FAILED, output=None, failure_code="X")
+    new = a_run(agent, "Paint.")
+    assert ids(api.get(f"{LIST}?text=paint")) == [str(new.id)]
+    assert ids(api.get(f"{LIST}?text=paint&status=failed")) == [str(old.id)]
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from agents.activity import SYSTEM
 from agents.models import Agent, Role
 from agents.runtime import kinds
-from agents.runtime.context import AgentContext, ChildHandle, Rejected, Spawn
+from agents.runtime.context import AgentContext, ChildHandle, JobHandle, Rejected, Spawn
 from agents.runtime.kinds import agent_kind
 from executions import actions, signals
 from executions.engine import children
 from executions.engine.sweep import sweep
 from executions.errors import NotCancellable
-from executions.models import Condition, Execution, Signal, Status
+from executions.models import Condition, Execution, Job, Signal, Status, Step
 from tests.executions.carrying import drive
 from tests.executions.kinds import an_agent_of, begun, told
 from tests.factories import API, client_of
@@ -109,6 +111,29 @@ def test_signals_go_down_and_up_once() -> None:
     drive(run)
     assert run.output == {"did": "dig"}
     assert Signal.objects.count() == 2
+
+
+def test_a_signal_that_is_refused_is_not_taken_as_sent() -> None:
+    def kind(context: AgentContext) -> Any:
+        child = context.spawn("one", Spawn(agent="t-echo", values={"text": "x"}))
+        context.join_children("all", [child])
+        refused = []
+        for _ in range(2):
+            try:
+                context.signal_child("late", child, "order", "dig")
+            except Rejected as error:
+                refused.append(error.code)
+        return refused
+
+    agent_kind("t.parent")(kind)
+    parent = an_agent_of("t.parent")
+    an_agent_of("example.echo", organization=parent.organization, slug="t-echo")
+    run = begun(parent)
+    drive(run)
+    drive(children_of(run)[0])
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, ["EXECUTION_STATE"] * 2)
+    assert not Step.objects.filter(execution=run, key="late").exists()
 
 
 def test_a_cancelled_parent_ends_its_children_and_theirs() -> None:
@@ -216,6 +241,53 @@ def test_agents_and_children_of_others_are_not_there() -> None:
     assert run.output == ["AGENT_NOT_FOUND", "CHILD_NOT_FOUND", "CHILD_NOT_FOUND"]
     other.refresh_from_db()
     assert (other.status, other.signals_pending) == (Status.QUEUED, 0)
+
+
+def test_nobody_waits_for_what_is_of_another_organization() -> None:
+    stranger = an_agent_of("example.pipeline", organization=an_organization())
+    other = begun(stranger, {"texts": ["one two"]})
+    drive(other)
+    theirs = JobHandle(Job.objects.get(execution=other).id, "x")
+
+    def kind(context: AgentContext) -> list[str]:
+        codes = []
+        for attempt in (
+            lambda: context.join_children("one", [ChildHandle(other.id, "x")]),
+            lambda: context.join_all_settled("two", [theirs]),
+            lambda: context.select_ok("three", [theirs]),
+            lambda: context.cancel_job("four", theirs),
+        ):
+            try:
+                attempt()
+            except Rejected as refused:
+                codes.append(refused.code)
+        return codes
+
+    run = of(kind)
+    assert run.output == ["CHILD_NOT_FOUND", *["JOB_NOT_FOUND"] * 3], run.failure_message
+
+
+def test_a_claim_that_is_gone_cancels_neither_children_nor_jobs() -> None:
+    def kind(context: AgentContext) -> None:
+        child = context.spawn("child", Spawn(agent="t-talk"))
+        job = context.schedule_job("job", "example.count_words", "one two")
+        Execution.objects.filter(pk=context.execution_id).update(
+            lease_expires_at=timezone.now() - timedelta(hours=1)
+        )
+        sweep()
+        if context.input["what"] == "child":
+            context.cancel_child("stop", child)
+        else:
+            context.cancel_job("stop", job)
+
+    agent_kind("t.parent")(kind)
+    parent = an_agent_of("t.parent", max_concurrency=None)
+    an_agent_of("example.conversation", organization=parent.organization, slug="t-talk")
+    for what in ("child", "job"):
+        run = begun(parent, {"what": what})
+        drive(run)
+        assert [child.status for child in children_of(run)] == [Status.QUEUED]
+        assert [job.status for job in run.jobs.all()] == ["queued"]
 
 
 def test_a_cancelled_child_wakes_the_parent_that_joins_it() -> None:

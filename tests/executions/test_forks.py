@@ -305,6 +305,19 @@ def test_a_retried_fork_begins_where_it_was_forked(api: APIClient, agent: Agent)
     assert not Step.objects.filter(execution=again).exists()
 
 
+def test_a_retried_fork_knows_what_its_past_did_whatever_clock_made_it(
+    api: APIClient, agent: Agent
+) -> None:
+    run = checkpointed(agent, 3)
+    ahead = timezone.now() + timedelta(minutes=1)  # PostgreSQL's clock is before the process's.
+    Checkpoint.objects.filter(execution=run).update(created_at=ahead)
+    Step.objects.create(execution=run, key="past", kind="step", digest="d", finished_at=ahead)
+    other = forked(fork(api, run, 1))
+    actions.cancel(other, by=SYSTEM)
+    again = forked(api.post(f"{LIST}/{other.id}/retry"))
+    assert [step.key for step in Step.objects.filter(execution=again)] == ["past"]
+
+
 # --- which, and whose --------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from agents.models import Role
 from agents.runtime import kinds
 from agents.runtime.context import AgentContext, StepUnknown
 from agents.runtime.kinds import agent_kind
+from agents.runtime.react import react
 from executions import actions, signals
 from executions.engine import claim as claims
 from executions.engine.control import Reason
@@ -23,6 +25,7 @@ from executions.models import Checkpoint, Condition, Entry, Execution, Signal, S
 from tests.executions.carrying import claimed, drive
 from tests.executions.kinds import an_agent_of, begun, driven, told
 from tests.factories import API, client_of
+from tests.starting import script, tool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -157,6 +160,24 @@ def test_a_checkpoint_keeps_the_state_and_a_fork_goes_on_from_it() -> None:
     assert fork.forked_from_id == run.id
 
 
+def test_the_turns_of_a_model_between_two_checkpoints_keep_the_state() -> None:
+    """The end of each turn is a checkpoint of its own, with a number of its own."""
+
+    def kind(context: AgentContext) -> list[Any]:
+        first = context.checkpoint("first", {"n": 1})
+        react(context)
+        seen = [context.state, context.checkpoint_sequence]
+        return [first, *seen, context.checkpoint("second", {"n": 2})]
+
+    agent_kind("t.kind")(kind)
+    agent = an_agent_of("t.kind", model="scripted:play", tools=["*"])
+    run = begun(agent, prompt=script(tool("TodoWrite", todos=[]), {"say": "done"}))
+    drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, [1, {"n": 1}, 2, 3]), run.failure_message
+    kept = Checkpoint.objects.filter(execution=run).values_list("sequence", "state")
+    assert list(kept) == [(1, {"n": 1}), (2, {"n": 1}), (3, {"n": 2})]
+
+
 def test_a_conversation_costs_nothing_while_nobody_speaks() -> None:
     run = driven("example.conversation")
     assert (run.status, run.admitted_epoch, run.claim_id) == (Status.WAITING, None, None)
@@ -231,6 +252,34 @@ def test_what_agent_code_raises_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("a\0b"), "RuntimeError: a\ufffdb"),
+        (SystemExit(3), "SystemExit: 3"),
+        (CancelledError("stop"), "CancelledError: stop"),
+    ],
+    ids=["nul", "exit", "cancelled"],
+)
+def test_whatever_agent_code_raises_is_an_end(error: BaseException, message: str) -> None:
+    """And no lost worker, which would have it come back until its recoveries run out."""
+
+    def kind(context: AgentContext) -> None:
+        raise error
+
+    run = of(kind)
+    drive(run)
+    assert (run.status, run.failure_code, run.failure_message) == ("failed", "AGENT_ERROR", message)
+
+
+@pytest.mark.parametrize("output", ["a\0b", float("nan"), object(), {"deep": {1, 2}}])
+def test_an_output_that_cannot_be_kept_is_named(output: Any) -> None:
+    run = of(lambda context: output)
+    drive(run)
+    assert (run.status, run.failure_code) == (Status.FAILED, "OUTPUT_INVALID")
+    assert run.failure_message.startswith("It is no output of t.kind: It ")
+
+
 def test_code_that_catches_everything_does_not_catch_a_wait_or_a_pause() -> None:
     def kind(context: AgentContext) -> str:
         try:
@@ -242,6 +291,29 @@ def test_code_that_catches_everything_does_not_catch_a_wait_or_a_pause() -> None
     run = of(kind)
     drive(run)
     assert run.status == Status.WAITING
+
+
+@pytest.mark.parametrize("lost_in", ["the row", "the process"])
+def test_code_that_catches_everything_does_not_go_round_without_its_claim(lost_in: str) -> None:
+    caught: list[str] = []
+
+    def kind(context: Any) -> None:
+        if lost_in == "the row":
+            rows = Execution.objects.filter(pk=context.execution_id)
+            rows.update(lease_expires_at=timezone.now() - timedelta(hours=1))
+            sweep()
+        else:
+            context.control.interrupt(Reason.LOST)
+        for n in range(3):
+            try:
+                context.append_entry(f"said {n}", "Hello?")
+            except Exception as error:
+                caught.append(repr(error))
+
+    run = of(kind)
+    drive(run)
+    assert caught == []
+    assert not Entry.objects.filter(execution=run).exists()
 
 
 def test_a_tool_call_of_ones_own_is_in_the_ledger() -> None:

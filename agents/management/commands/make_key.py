@@ -19,16 +19,24 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("organization", help="the organization's slug")
-        parser.add_argument("--role", choices=Role.values, default=Role.OPERATOR)
-        parser.add_argument("--scope", action="append", choices=Scope.values, default=[])
+        parser.add_argument(
+            "--role", choices=Role.values, default=Role.OPERATOR, help="default: operator"
+        )
+        parser.add_argument(
+            "--scope",
+            action="append",
+            choices=Scope.values,
+            default=[],
+            help="may be repeated; default: all that its role allows",
+        )
         parser.add_argument("--name", default="command line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         organization = Organization.objects.filter(slug=options["organization"]).first()
         if organization is None:
             slugs = ", ".join(Organization.objects.values_list("slug", flat=True)[:20])
-            others = f"; there are: {slugs}" if slugs else ", nor any other; make run makes one"
-            raise CommandError(f"There is no organization of that slug{others}.")
+            known = f"there are: {slugs}" if slugs else "there is none yet, make one in the admin"
+            raise CommandError(f"There is no organization of that slug; {known}.")
         terms = KeyTerms(options["name"], options["role"], tuple(options["scope"]))
         _, secret = create_key(organization, terms, by=SYSTEM)
         self.stdout.write(secret)

@@ -58,6 +58,7 @@ stream = streaming(
     _mine,
     operation_id="agent_stream",
     summary="Hear what happens",
+    besides="Besides, `inbox`, without an `id`: look there. It may come once too often.",
     tags=HINTS["agent_stream"].tags,
     extensions=HINTS["agent_stream"].extensions,
     is_for_agents=True,

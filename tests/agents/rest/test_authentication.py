@@ -34,6 +34,7 @@ def test_nobody_is_told_how_to_sign_in(db: None) -> None:
     answer = Client().get("/api/v0/echo")
 
     assert (answer.status_code, answer.json()["code"]) == (401, "NOT_AUTHENTICATED")
+    assert answer.json()["detail"] == "Sign in, or send an integration key or an agent token."
     assert answer["WWW-Authenticate"] == 'Bearer realm="signalbox"'
 
 

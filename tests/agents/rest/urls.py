@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from agents.models import Agent, LiveWork, Role, Scope
 from agents.rest import idempotency
-from agents.rest.authentication import Caller, authenticate, caller_of
+from agents.rest.authentication import authenticate, caller_of
 from agents.rest.etag import EtagMixin
 from agents.rest.idempotency import IdempotentMixin
 from agents.rest.parsers import read_json
@@ -137,13 +137,9 @@ class Schema(SpectacularAPIView):
     permission_classes = ()
 
 
-async def acaller(request: HttpRequest) -> Caller:
-    return await sync_to_async(authenticate)(request)
-
-
 async def plain(request: HttpRequest) -> HttpResponse:
     """What a plain async view does, from the caller to the body."""
-    caller = await acaller(request)
+    caller = await sync_to_async(authenticate)(request)
     check_may(caller, Role.OPERATOR, Scope.RUN)
     body = read_json(request)
     return JsonResponse({"name": caller.name, "body": body})
@@ -158,20 +154,18 @@ release: asyncio.Event | None = None
 
 async def waiting(request: HttpRequest) -> HttpResponse:
     """Wait for `release` without a thread, then use the database again."""
-    await acaller(request)
+    await sync_to_async(authenticate)(request)
     if request.GET.get("leave") != "no":
         await leave_thread()
     assert release is not None
     await release.wait()
-    caller = await acaller(request)
+    caller = await sync_to_async(authenticate)(request)
     return JsonResponse({"name": caller.name})
 
 
 async def start(request: HttpRequest) -> HttpResponse:
     """Start something once; the row of live work stands for an execution."""
-    from asgiref.sync import sync_to_async
-
-    caller = await acaller(request)
+    caller = await sync_to_async(authenticate)(request)
     body = read_json(request)
     scope = idempotency.scope_for(caller, request, body, idempotency.key_of(request))
     found, repeated = await sync_to_async(idempotency.start_once)(scope, started)
