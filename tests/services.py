@@ -6,6 +6,7 @@ own test database (pytest-django) and its own numbered Redis database.
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +26,8 @@ _services: embedded.Services | None = None
 def _begin() -> None:
     """In the process that the run starts with: a folder of its own, and the servers in it."""
     global _folder, _services  # noqa: PLW0603  The run has one of each.
+    # As Ctrl-C does, so that the servers end with a run that a time limit ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _folder = Path(tempfile.mkdtemp(prefix="signalbox-test-"))
     os.environ["SIGNALBOX_HOME"] = str(_folder)
     missing = [kind for kind in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(kind)]

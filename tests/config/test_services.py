@@ -1,5 +1,9 @@
 """Which services are embedded, and which commands start them."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,25 @@ def test_a_command_that_works_on_files_starts_no_services(line: str) -> None:
 @pytest.mark.parametrize("line", ["up --demo", "migrate", "doctor", "check --database default"])
 def test_a_command_that_works_on_rows_starts_them(line: str) -> None:
     assert needs_services(line.split())
+
+
+def test_a_test_run_that_is_terminated_leaves_no_servers(tmp_path: Path) -> None:
+    (tmp_path / "test_long.py").write_text(
+        "import pathlib, time\n"
+        "def test_long():\n"
+        f"    pathlib.Path({str(tmp_path / 'began')!r}).touch()\n"
+        "    time.sleep(60)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-c", "pyproject.toml", str(tmp_path / "test_long.py")],
+        cwd=services.BASE_DIR,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "began").exists():
+        assert time.monotonic() < deadline, "it never began"
+        time.sleep(0.02)
+    run.terminate()
+    run.wait(30)
+    assert not list(tmp_path.glob("signalbox-test-*"))
