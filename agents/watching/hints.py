@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +78,7 @@ class _Ears:
         )
         async with client, client.pubsub() as subscription:
             await subscription.connect()
+            _end_if_cancelled()
             await _until_one_fails(self._subscribe(subscription), self._hear(subscription))
 
     async def _subscribe(self, subscription: PubSub) -> None:
@@ -123,9 +124,29 @@ async def _until_one_fails(*parts: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
+        await _ended(tasks)
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended, and whatever they end with."""
+    pending: Collection[asyncio.Task[None]] = tasks
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=0.1)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+
+
+def _end_if_cancelled() -> None:
+    """Raise CancelledError where the word to end was lost on the way.
+
+    redis-py 8.1 loses it when it comes just as a connection is made.
+    """
+    me = asyncio.current_task()
+    if me is not None and me.cancelling():
+        raise asyncio.CancelledError
 
 
 _ears = PerLoop(_Ears)

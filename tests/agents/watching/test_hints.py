@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio.client import PubSub
 
 from agents.redis import client
 from agents.watching import hints
@@ -57,3 +58,30 @@ def test_a_subscription_that_breaks_is_made_anew_each_time(
 
     told = asyncio.run(heard_through_breaks())
     assert told == [None, None, {"number": 1}, None, {"number": 2}]
+
+
+def test_a_word_to_end_that_is_lost_while_it_connects_is_heard_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = PubSub.connect
+
+    async def connect_deaf(self: PubSub) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await connect(self)
+
+    monkeypatch.setattr(PubSub, "connect", connect_deaf)
+
+    async def ended() -> bool:
+        listening = asyncio.create_task(hints._Ears()._listen())
+        await asyncio.sleep(0.2)
+        listening.cancel()
+        done, _ = await asyncio.wait([listening], timeout=2)
+        is_over = bool(done)
+        while not listening.done():
+            listening.cancel()
+            await asyncio.sleep(0.05)
+        return is_over
+
+    assert asyncio.run(ended())
