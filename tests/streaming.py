@@ -50,6 +50,13 @@ class Reader:
     def take(self, number: int) -> list[Event]:
         return [self.next() for _ in range(number)]
 
+    def rest(self) -> list[Event]:
+        """What comes until the stream ends."""
+        events = []
+        while (event := self.events.get(timeout=PATIENCE)) is not None:
+            events.append(event)
+        return events
+
     def is_silent(self, seconds: float = 1.5) -> bool:
         try:
             self.events.get(timeout=seconds)

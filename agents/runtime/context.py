@@ -148,7 +148,7 @@ class Remaining:
 class Spawn:
     """What a child is to do; `agent` is an id or slug, and empty is the parent's own agent.
 
-    A child of another board or of none says so; otherwise it is on its parent's.
+    It is on its parent's board, and costs one of that board's slots while it runs.
     """
 
     agent: str = ""

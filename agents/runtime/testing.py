@@ -84,8 +84,8 @@ class ContextDouble:
     """An execution in memory. What is given is what the world answers; what comes of it is read.
 
     `replies` are the model's, in order; `toolbox` are functions by tool name; `decisions` answer
-    approvals in order; `children` answers what a child is asked. Jobs are those registered, and
-    are run when they are joined.
+    approvals in order; `children` answers what a child is asked, or fails it by raising. Jobs are
+    those registered, and are run when they are joined.
     """
 
     input: Any = field(default_factory=dict)
@@ -345,13 +345,14 @@ class ContextDouble:
     def join_children(
         self, key: str, children: Sequence[ChildHandle], *, timeout: float | None = None
     ) -> list[ChildResult]:
-        def act() -> list[ChildResult]:
-            return [
-                ChildResult(c.id, c.key, "completed", self.children(self._spawned[c.id]))
-                for c in children
-            ]
+        return list(self._once(key, children, lambda: [self._ended(child) for child in children]))
 
-        return list(self._once(key, children, act))
+    def _ended(self, child: ChildHandle) -> ChildResult:
+        try:
+            output = self.children(self._spawned[child.id])
+        except Exception as error:
+            return ChildResult(child.id, child.key, "failed", None, "AGENT_ERROR", str(error))
+        return ChildResult(child.id, child.key, "completed", output)
 
     def cancel_child(self, key: str, child: ChildHandle, *, reason: str = "") -> None:
         self._once(key, child, lambda: self.cancelled.append(child.id))

@@ -27,7 +27,7 @@ from tests.executions.kinds import begun
 from tests.executions.watching_streams import end, one, reading_key, rows_of, seen, told_of
 from tests.factories import API, api_client, client_of, make_key, make_organization
 from tests.starting import a_run, an_agent
-from tests.streaming import PATIENCE, Event, Reader, Server, a_server
+from tests.streaming import PATIENCE, Event, Server, a_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,14 +53,6 @@ def reads(organization: Organization) -> dict[str, str]:
     return reading_key(organization)
 
 
-def all_of(reader: Reader) -> list[Event]:
-    """What comes until the stream ends."""
-    events = []
-    while (event := reader.events.get(timeout=PATIENCE)) is not None:
-        events.append(event)
-    return events
-
-
 def seqs(events: list[Event]) -> list[int]:
     return [event.data["seq"] for event in events if event.id]
 
@@ -74,9 +66,9 @@ def test_before_during_and_after_a_run_the_same_events_are_seen(
         with server.reading(one(run), reads) as during:
             told_of(run)
             end(run)
-            found = [all_of(before), all_of(during)]
+            found = [before.rest(), during.rest()]
     with server.reading(one(run), reads) as after:
-        found.append(all_of(after))
+        found.append(after.rest())
     assert [seen(events) for events in found] == [rows_of(run)] * 3
     assert found[0][-1].type == "execution.completed"
 
@@ -86,7 +78,7 @@ def test_events_are_shown_as_the_list_shows_them(
 ) -> None:
     end(run)
     with server.reading(one(run), reads) as reader:
-        events = all_of(reader)
+        events = reader.rest()
     listed = client_of(organization).get(f"{API}/executions/agents/{run.id}/events").json()
     assert [event.data for event in events] == [
         {"exec_id": str(run.id), **row} for row in listed["results"]
@@ -133,7 +125,7 @@ def test_a_history_of_many_pages_is_read_in_order(
         told_of(run)
     end(run)
     with server.reading(one(run), reads) as reader:
-        assert seen(all_of(reader)) == rows_of(run)
+        assert seen(reader.rest()) == rows_of(run)
 
 
 def test_only_the_types_that_are_asked_for_come(
@@ -147,7 +139,7 @@ def test_only_the_types_that_are_asked_for_come(
         stream.publish_tokens(run.id, "text", "word", 1)
         assert reader.next().type == "token"
         end(run)
-        assert all_of(reader) == []
+        assert reader.rest() == []
         # Whoever reconnects goes on after the last event.
         assert reader.place == str(run.event_seq + 2)
 
@@ -159,7 +151,7 @@ def test_a_stream_that_is_over_ends_at_once(
     last = max(seqs_of_rows(run))
     for after in (last, last + 100):
         with server.reading(one(run, f"?after={after}"), reads) as reader:
-            assert all_of(reader) == []
+            assert reader.rest() == []
 
 
 def seqs_of_rows(run: Execution) -> list[int]:
@@ -209,7 +201,7 @@ def test_an_agents_own_code_is_streamed(server: Server) -> None:
         reader.take(1)
         assert reader.is_silent(0.5)
         drive(run)
-        events = all_of(reader)
+        events = reader.rest()
     assert seen(events)[run.id] == rows_of(run)[run.id][1:]
     text = "".join(event.data["text"] for event in events if event.type == "token")
     assert text == "one two three "
@@ -276,7 +268,7 @@ def test_lost_hints_cost_about_a_second(
         assert seqs(reader.take(1)) == [seq]
         assert time.monotonic() - begun_at < 3
         end(run)
-        assert all_of(reader)[-1].type == "execution.completed"
+        assert reader.rest()[-1].type == "execution.completed"
 
 
 def test_events_come_by_a_hint_alone_and_without_redis(
@@ -331,7 +323,7 @@ def test_a_reader_that_falls_behind_reads_on_at_its_own_pace(
                     told_of(run)
             told_of(run)
         end(run)
-        assert seen(all_of(reader))[run.id] == rows_of(run)[run.id][1:]
+        assert seen(reader.rest())[run.id] == rows_of(run)[run.id][1:]
 
 
 def test_a_slow_reader_does_not_slow_others_and_is_told_what_it_missed(
@@ -349,7 +341,7 @@ def test_a_slow_reader_does_not_slow_others_and_is_told_what_it_missed(
                     pass
                 assert time.monotonic() - told_at < 5
         end(run)
-        all_of(quick)
+        quick.rest()
         events = slow.read_on()
     assert seen(events) == rows_of(run)
     assert sum(event.type == "token" for event in events) < 400

@@ -27,7 +27,7 @@ from tests.executions.watching_streams import (
     tree,
 )
 from tests.starting import a_run, an_agent
-from tests.streaming import PATIENCE, Event, Reader, Server, a_server
+from tests.streaming import PATIENCE, Server, a_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,13 +53,6 @@ def reads(organization: Organization) -> dict[str, str]:
     return reading_key(organization)
 
 
-def all_of(reader: Reader) -> list[Event]:
-    events = []
-    while (event := reader.events.get(timeout=PATIENCE)) is not None:
-        events.append(event)
-    return events
-
-
 def test_children_that_come_during_the_stream_join_it(
     server: Server, root: Execution, reads: dict[str, str]
 ) -> None:
@@ -71,7 +64,7 @@ def test_children_that_come_during_the_stream_join_it(
         told_of(grandchild)
         for each in (grandchild, child, root):
             end(each)
-        events = all_of(reader)
+        events = reader.rest()
     expected = rows_of(root, child, grandchild)
     expected[root.id] = expected[root.id][1:]
     assert seen(events) == expected
@@ -89,9 +82,9 @@ def test_it_is_the_same_before_during_and_after(
             other = a_child(child)
             end(child)
             end(other)
-            found = [all_of(before), all_of(during)]
+            found = [before.rest(), during.rest()]
     with server.reading(tree(root), reads) as after:
-        found.append(all_of(after))
+        found.append(after.rest())
     assert [seen(events) for events in found] == [rows_of(root, child, other)] * 3
 
 
@@ -108,7 +101,7 @@ def test_the_past_is_told_in_the_order_of_time(
     for each in (root, child, other):
         end(each)
     with server.reading(tree(root), reads) as reader:
-        events = all_of(reader)
+        events = reader.rest()
     assert seen(events) == rows_of(root, child, other)
     order = [(event.data["exec_id"], event.data["seq"]) for event in events]
     assert [each for each in order if each in told] == told
@@ -174,7 +167,7 @@ def test_a_reader_that_falls_behind_misses_no_child(
                     told_of(runs[-1])
         for run in runs:
             end(run)
-        assert seen(all_of(reader)) == rows_of(*runs)
+        assert seen(reader.rest()) == rows_of(*runs)
 
 
 def test_who_comes_later_knows_the_children_that_others_know(
@@ -187,7 +180,7 @@ def test_who_comes_later_knows_the_children_that_others_know(
             second.take(3)
             end(child)
             end(root)
-            assert seen(all_of(first)) == seen(all_of(second))
+            assert seen(first.rest()) == seen(second.rest())
 
 
 def test_a_run_with_children_is_streamed_to_the_end(server: Server) -> None:
@@ -198,7 +191,7 @@ def test_a_run_with_children_is_streamed_to_the_end(server: Server) -> None:
         for child in children:
             drive(child)
         drive(run)
-        events = all_of(reader)
+        events = reader.rest()
     assert seen(events) == rows_of(run, *children)
     assert len(children) == 3
 

@@ -63,7 +63,13 @@ def test_children_are_joined_and_one_that_fails_is_told() -> None:
 
     context = ContextDouble({"numbers": [1, 2, 3, 4, 5], "share": 2}, children=child)
     assert carry_on("example.map_reduce", context) == {"sum": 15}
-    assert ChildFailed.__doc__
+
+    def broken(spawn):  # type: ignore[no-untyped-def]
+        raise RuntimeError("no fuel")
+
+    context = ContextDouble({"numbers": [1, 2, 3], "share": 2}, children=broken)
+    with pytest.raises(ChildFailed, match=r"'part-0' failed: no fuel"):
+        carry_on("example.map_reduce", context)
 
 
 def test_a_key_is_one_effect_and_never_another() -> None:

@@ -11,6 +11,19 @@ from agents.redis import client
 from agents.watching import hints
 
 
+async def _ends_when_told(ears: hints._Ears) -> bool:
+    """Whether the listener ends by one word; it is ended in any case."""
+    listening = asyncio.create_task(ears._listen())
+    await asyncio.sleep(0.2)
+    listening.cancel()
+    done, _ = await asyncio.wait([listening], timeout=2)
+    is_over = bool(done)
+    while not listening.done():
+        listening.cancel()
+        await asyncio.sleep(0.05)
+    return is_over
+
+
 def test_a_connection_that_breaks_at_the_end_does_not_keep_the_loop_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -24,15 +37,7 @@ def test_a_connection_that_breaks_at_the_end_does_not_keep_the_loop_open(
         ears = hints._Ears()
         monkeypatch.setattr(ears, "_subscribe", breaks)
         monkeypatch.setattr(ears, "_hear", breaks)
-        listening = asyncio.create_task(ears._listen())
-        await asyncio.sleep(0.2)
-        listening.cancel()
-        done, _ = await asyncio.wait([listening], timeout=2)
-        is_over = bool(done)
-        while not listening.done():
-            listening.cancel()
-            await asyncio.sleep(0.05)
-        return is_over
+        return await _ends_when_told(ears)
 
     assert asyncio.run(cancelled_in_the_middle())
 
@@ -74,14 +79,6 @@ def test_a_word_to_end_that_is_lost_while_it_connects_is_heard_all_the_same(
     monkeypatch.setattr(PubSub, "connect", connect_deaf)
 
     async def ended() -> bool:
-        listening = asyncio.create_task(hints._Ears()._listen())
-        await asyncio.sleep(0.2)
-        listening.cancel()
-        done, _ = await asyncio.wait([listening], timeout=2)
-        is_over = bool(done)
-        while not listening.done():
-            listening.cancel()
-            await asyncio.sleep(0.05)
-        return is_over
+        return await _ends_when_told(hints._Ears())
 
     assert asyncio.run(ended())
