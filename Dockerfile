@@ -20,4 +20,5 @@ USER signalbox
 VOLUME /var/lib/signalbox
 EXPOSE 8000
 CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", \
-     "--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "5"]
+     "--lifespan", "off", "--no-proxy-headers", "--no-access-log", \
+     "--timeout-graceful-shutdown", "5"]

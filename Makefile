@@ -40,7 +40,9 @@ scale: .venv/.ready-tools ## measure lists and tokens in a database with a milli
 	@$(BIN)/python -m tests.benchmarks.scale
 
 chaos: .venv/.ready-tools ## kill and restart processes in the middle of their work
-	@SIGNALBOX_CHAOS_ROUNDS=20 $(BIN)/python -m pytest tests/chaos -m chaos
+	@SIGNALBOX_CHAOS_ROUNDS=20 $(BIN)/python -m pytest tests/chaos -m chaos --timeout 0
+	@SIGNALBOX_CHAOS_ROUNDS=20 $(BIN)/python -m pytest -n 4 --dist loadfile --timeout 0 \
+		$$(grep -rl --include='test_*.py' 'import IS_LONG' tests)
 
 format: .venv/.ready-tools ## format, and repair what lint can repair
 	@$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """The operators' view of organizations, people, credentials, agents and the permanent record."""
 
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
@@ -13,6 +14,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from agents import admin_of_endpoints  # noqa: F401  Its pages are registered.
 from agents.actions import (
     KeyTerms,
     add_member,
@@ -31,11 +33,13 @@ from agents.actions import (
     remove_member,
     revoke_key,
     revoke_token,
+    rotate_gateway_secret,
     rotate_token,
     slugs,
     unpause_agent,
     update_organization,
 )
+from agents.activity import Actor
 from agents.admin_pages import (
     BoundedPaginator,
     Page,
@@ -44,7 +48,9 @@ from agents.admin_pages import (
     RowActions,
     actor_of,
     labelled,
+    show_once,
 )
+from agents.gateways import reach
 from agents.messages import resend
 from agents.models import (
     Activity,
@@ -61,7 +67,11 @@ from agents.models import (
     SoulVersion,
     User,
 )
+from agents.posting import check_url
 from agents.presence import with_presence
+
+# Each takes up to ten seconds.
+_CHECKED_AT_MOST = 5
 
 admin.site.unregister(Group)
 
@@ -233,19 +243,42 @@ class TokenRows(ReadOnlyRows):
 class GatewayPage(Page):
     """How agents outside Signalbox, and people, are reached."""
 
-    list_display = ("name", "organization", "kind", "is_enabled", "updated_at")
+    list_display = ("name", "organization", "kind", "url", "is_enabled", "updated_at")
     list_select_related = ("organization",)
     list_filter = ("is_enabled", "kind", "organization")
     search_fields = ("name", "organization__name")
     autocomplete_fields = ("organization",)
-    fixed_fields = ("organization",)
+    fixed_fields = ("organization", "kind")
     readonly_fields = ("created_at", "updated_at")
+    checks = MappingProxyType({"url": check_url})
+    actions = ("check_answers", "change_secret")
     create = staticmethod(create_gateway)
     change = staticmethod(change_gateway)
     remove = staticmethod(delete_gateway)
 
     def make(self, request: HttpRequest, fields: dict[str, Any]) -> Gateway:
-        return create_gateway(fields.pop("organization"), fields, by=actor_of(request))
+        made = create_gateway(fields.pop("organization"), fields, by=actor_of(request))
+        _show_secret(request, made)
+        return made
+
+    @admin.action(description="See whether the other side answers", permissions=["view"])
+    def check_answers(self, request: HttpRequest, rows: QuerySet[Gateway]) -> None:
+        for gateway in rows[:_CHECKED_AT_MOST]:
+            problem = reach.check(gateway)
+            level = messages.ERROR if problem else messages.SUCCESS
+            self.message_user(request, f"{gateway.name}: {problem or 'it answers.'}", level)
+
+    @admin.action(description="Change the secret", permissions=["change"])
+    def change_secret(self, request: HttpRequest, rows: QuerySet[Gateway]) -> None:
+        def rotate(gateway: Gateway, *, by: Actor) -> None:
+            _show_secret(request, rotate_gateway_secret(gateway, by=by))
+
+        self.for_each(request, rows, rotate, "Secrets changed; the old ones sign for 24 hours too")
+
+
+def _show_secret(request: HttpRequest, gateway: Gateway) -> None:
+    if gateway.secret:
+        show_once(request, f"The secret of {gateway.name}", gateway.secret)
 
 
 @admin.register(Message)
@@ -279,7 +312,7 @@ class AgentPage(Page):
     fixed_fields = ("organization",)
     readonly_fields = ("is_paused", "last_seen_at", "created_at", "updated_at")
     inlines = (SoulRows, TokenRows)
-    actions = ("pause", "unpause", "rotate_token")
+    actions: tuple[str, ...] = ("pause", "unpause", "rotate_token")
     checks = {**configuration.FIELD_CHECKS, "slug": slugs.check_slug}
     create = staticmethod(create_agent)
     change = staticmethod(configure_agent)
@@ -348,8 +381,3 @@ class IdempotencyPage(ReadOnlyPage):
     search_fields = ("^path", "=key")
     ordering = ("-id",)
     fields = ("caller", "method", "path", "key", "response_status", "execution_id", "expires_at")
-
-
-def show_once(request: HttpRequest, what: str, secret: str) -> None:
-    """Show a secret in a message: it is kept nowhere, and the next page is without it."""
-    messages.warning(request, f"{what}, shown only now: {secret}")

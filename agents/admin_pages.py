@@ -232,6 +232,11 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor(ActorKind.MEMBER, person.pk, person.get_full_name() or person.get_username())
 
 
+def show_once(request: HttpRequest, what: str, secret: str) -> None:
+    """Show a secret in a message: it is kept nowhere, and the next page is without it."""
+    messages.warning(request, f"{what}, shown only now: {secret}")
+
+
 def tell_refusal(request: HttpRequest, error: Exception, about: str = "") -> None:
     """Show why something was not done."""
     messages.error(request, f"{about}: {_words(error)}" if about else _words(error))

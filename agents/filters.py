@@ -4,12 +4,14 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
 
 
 class Filters(filters.FilterSet):
     """The query parameters of one list, each declared by name."""
 
 
+@extend_schema_field({"type": "boolean"})
 class YesOrNo(filters.TypedChoiceFilter):
     """`true` or `false`; django-filter's own would pass over any other word in silence."""
 

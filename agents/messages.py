@@ -1,28 +1,19 @@
-"""Writes, delivers and acknowledges messages: the one door to whoever is told something."""
+"""Writes and acknowledges messages: the one door to whoever is told something."""
 
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from agents import outbox, receipts
 from agents.activity import Actor, Target, record
+from agents.clock import clock
 from agents.errors import AgentNotFound, GatewayFailed, GatewayUnreachable, NotFailed
-from agents.gateways.base import ADAPTERS, DeliveryFailed
-from agents.models import (
-    Agent,
-    Audience,
-    Gateway,
-    GatewayKind,
-    Message,
-    MessageKind,
-    MessageState,
-    Organization,
-)
-from agents.redis import publish
+from agents.models import Agent, Audience, Message, MessageKind, MessageState, Organization
+from agents.outbox import LEASE, deliver_before_commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +30,36 @@ class Letter:
 
 @transaction.atomic
 def send(organization: Organization, letter: Letter, *, by: Actor) -> Message:
-    """Write a message and hand it to its recipient's gateway.
+    """Write a message whose first try is the caller's, after its commit: `outbox.deliver_now`.
 
-    Raises `GatewayUnreachable` where that is switched off, and `GatewayFailed` where it did not
-    take the message: pass that to `keep_failed` once the transaction has been undone.
+    Where its gateway delivers by writing, it is delivered. A caller that does not live to try
+    leaves it to the outbox. Raises GatewayUnreachable where the gateway is switched off.
     """
-    gateway = _gateway_of(letter)
-    if gateway is not None and not gateway.is_enabled:
+    message = _unsaved(organization, letter, by)
+    if message.gateway is not None and not message.gateway.is_enabled:
         raise GatewayUnreachable
-    message = _write(organization, letter, by)
-    try:
-        ADAPTERS[gateway.kind if gateway else GatewayKind.INBOX].deliver(message)
-    except DeliveryFailed as error:
-        raise _failed(organization, letter, by) from error
+    if outbox.is_immediate(message):
+        receipts.note_delivered(message)
+    else:
+        message.due_at = clock() + LEASE
+    message.attempts = 1
+    message.save(force_insert=True)
     return message
 
 
-def _failed(organization: Organization, letter: Letter, by: Actor) -> GatewayFailed:
-    refusal = GatewayFailed()
-    refusal.keep = partial(_write, organization, letter, by, failure=str(refusal.detail))
-    return refusal
+def send_before_commit(organization: Organization, letter: Letter, *, by: Actor) -> Message:
+    """Write and deliver a message within the caller's transaction: both or neither.
+
+    Raises GatewayUnreachable, and GatewayFailed: give that to `keep_failed` once the transaction
+    has been undone.
+    """
+    message = send(organization, letter, by=by)
+    try:
+        deliver_before_commit(message)
+    except GatewayFailed as refusal:
+        refusal.keep = partial(keep, organization, letter, str(refusal.detail), by=by)
+        raise
+    return message
 
 
 def keep_failed(refusal: GatewayFailed) -> None:
@@ -70,20 +71,22 @@ def keep_failed(refusal: GatewayFailed) -> None:
 def notify(organization: Organization, letter: Letter, *, by: Actor) -> Message:
     """Tell somebody of what happened, which has happened whether or not it reaches them.
 
-    A message that cannot be delivered is kept as failed, and says why.
+    The outbox delivers it after the commit. Where the gateway is switched off it is kept as
+    failed, and says why.
     """
-    try:
-        with transaction.atomic():
-            return send(organization, letter, by=by)
-    except (GatewayUnreachable, GatewayFailed) as refusal:
-        return _write(organization, letter, by, failure=str(refusal.detail))
+    message = _unsaved(organization, letter, by)
+    if message.gateway is not None and not message.gateway.is_enabled:
+        return keep(organization, letter, str(GatewayUnreachable().detail), by=by)
+    _hand_over(message)
+    message.save(force_insert=True)
+    return message
 
 
 @transaction.atomic
 def resend(message: Message, *, by: Actor) -> Message:
-    """Try a failed message again, through the gateway that its recipient has now.
+    """Have a failed message tried again, through the gateway that its recipient has now.
 
-    Raises NotFailed, AgentNotFound where the recipient is gone, and what `send` raises; the
+    Raises NotFailed, AgentNotFound where the recipient is gone, and GatewayUnreachable; the
     message stays failed then.
     """
     locked = Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
@@ -94,17 +97,22 @@ def resend(message: Message, *, by: Actor) -> Message:
     locked.gateway = locked.recipient.gateway if locked.recipient else None
     if locked.gateway is not None and not locked.gateway.is_enabled:
         raise GatewayUnreachable
-    try:
-        ADAPTERS[locked.gateway.kind if locked.gateway else GatewayKind.INBOX].deliver(locked)
-    except DeliveryFailed as error:
-        raise GatewayFailed from error
-    locked.state, locked.delivered_at, locked.failure = MessageState.DELIVERED, timezone.now(), ""
-    locked.attempts += 1
-    locked.save(update_fields=["state", "delivered_at", "failure", "attempts", "gateway"])
-    _ring_on_commit(locked)
+    locked.state = MessageState.PENDING
+    _hand_over(locked)
+    locked.save(update_fields=[*receipts.SETTLED_FIELDS, "attempts"])
     about = Target(locked.recipient_id, locked.board_id, locked.task_id, locked.execution_id)
     record(locked.organization_id, "message.sent_again", by=by, target=about, id=str(locked.id))
     return locked
+
+
+def _hand_over(message: Message) -> None:
+    """Deliver by writing where that is enough; else have the outbox try now."""
+    if outbox.is_immediate(message):
+        message.attempts += 1
+        receipts.note_delivered(message)
+    else:
+        message.due_at = clock()
+        outbox.call_on_commit()
 
 
 def inbox_of(agent: Agent) -> QuerySet[Message]:
@@ -114,18 +122,23 @@ def inbox_of(agent: Agent) -> QuerySet[Message]:
 
 @transaction.atomic
 def acknowledge(message: Message, *, by: Agent) -> None:
-    """Note that the recipient has read it; doing so again changes nothing."""
-    mine = Message.objects.filter(pk=message.pk, recipient=by, state=MessageState.DELIVERED)
-    mine.update(state=MessageState.ACKNOWLEDGED, acknowledged_at=timezone.now())
+    """Note that the recipient has read it; doing so again changes nothing.
+
+    One that is read while its delivery is still under way has been delivered.
+    """
+    mine = Message.objects.select_for_update(no_key=True).filter(pk=message.pk, recipient=by)
+    found = mine.filter(state__in=[MessageState.PENDING, MessageState.DELIVERED]).first()
+    if found is None:
+        return
+    if found.state == MessageState.PENDING:
+        receipts.note_delivered(found)
+    found.state, found.acknowledged_at = MessageState.ACKNOWLEDGED, timezone.now()
+    found.save(update_fields=[*receipts.SETTLED_FIELDS, "acknowledged_at"])
 
 
-def _gateway_of(letter: Letter) -> Gateway | None:
-    return letter.recipient.gateway if letter.recipient else None
-
-
-def _write(organization: Organization, letter: Letter, by: Actor, failure: str = "") -> Message:
+def _unsaved(organization: Organization, letter: Letter, by: Actor) -> Message:
     recipient, about = letter.recipient, letter.about
-    message = Message.objects.create(
+    return Message(
         organization=organization,
         kind=letter.kind,
         audience=Audience.AGENT if recipient else Audience.PEOPLE,
@@ -134,29 +147,21 @@ def _write(organization: Organization, letter: Letter, by: Actor, failure: str =
         sender_name=by.name,
         recipient=recipient,
         recipient_name=recipient.name if recipient else "",
-        gateway=_gateway_of(letter),
+        gateway=recipient.gateway if recipient else None,
         board_id=about.board_id,
         task_id=about.task_id,
         execution_id=about.execution_id,
         correlation_id=letter.correlation_id,
         content=letter.content,
         data=letter.facts,
-        state=MessageState.FAILED if failure else MessageState.DELIVERED,
-        failure=failure,
-        attempts=1,
-        delivered_at=None if failure else timezone.now(),
     )
-    if not failure:
-        _ring_on_commit(message)
+
+
+@transaction.atomic
+def keep(organization: Organization, letter: Letter, problem: str, *, by: Actor) -> Message:
+    """Keep what cannot be delivered as a failed message, which can be sent again."""
+    message = _unsaved(organization, letter, by)
+    message.attempts = 1
+    receipts.note_failed(message, problem)
+    message.save(force_insert=True)
     return message
-
-
-def inbox_channel(agent_id: UUID) -> str:
-    """Where it is told that something came into an agent's inbox."""
-    return f"signalbox:inbox:{agent_id}"
-
-
-def _ring_on_commit(message: Message) -> None:
-    if message.recipient_id is not None:
-        ring = partial(publish, inbox_channel(message.recipient_id), {})
-        transaction.on_commit(ring, robust=True)

@@ -22,6 +22,7 @@ from agents.models import (
     SoulVersion,
     User,
 )
+from agents.posting import check_url
 from agents.presence import Presence, presence_of
 
 LARGEST_INTEGER = 2**31 - 1
@@ -80,6 +81,22 @@ class ToolsField(serializers.JSONField):
     """An allow-list of tools: null falls back, [] is none, ["*"] all."""
 
 
+@extend_schema_field(configuration.APPROVAL_REQUIRED_SHAPE)
+class ApprovalRequiredField(serializers.JSONField):
+    """Calls of tools that need a person: names of tools, or tools with patterns of arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            validators=[configuration.check_approval_required],
+            help_text="Calls that a person has to approve before they run: a tool's name, or "
+            '`{"tool": "Bash", "arguments": {"command": "*git push*"}}`, in which `*` stands for '
+            "anything. Those of the agent and of its board both hold. A pattern sees what the "
+            "model wrote, and not what a shell makes of it; to be sure, name the tool alone. "
+            "Calls of workers outside are theirs to hold.",
+        )
+
+
 @extend_schema_field(configuration.MODEL_SETTINGS_SHAPE)
 class ModelSettingsField(serializers.JSONField):
     """How a model is reached."""
@@ -88,6 +105,11 @@ class ModelSettingsField(serializers.JSONField):
 @extend_schema_field(configuration.ACTIONS_SHAPE)
 class ActionsField(serializers.JSONField):
     """What an agent can be asked by name."""
+
+
+@extend_schema_field(configuration.HOOKS_SHAPE)
+class HooksField(serializers.JSONField):
+    """Functions that are called before and after each tool call, by dotted path."""
 
 
 def slug_field() -> serializers.SlugField:
@@ -228,7 +250,14 @@ class AgentSerializer(KnownModelFieldsOnly):
         required=False, allow_blank=True, trim_whitespace=False, write_only=True
     )
     tools = ToolsField(required=False, allow_null=True, validators=[configuration.check_tools])
+    approval_required = ApprovalRequiredField()
     actions = ActionsField(required=False, validators=[configuration.check_actions])
+    hooks = HooksField(
+        required=False,
+        validators=[configuration.check_hooks],
+        help_text="Functions `package.module:function` of the modules of SIGNALBOX_MODULES: "
+        "those of `pre_tool` may deny a call, those of `post_tool` change what is shown of it.",
+    )
     max_turns = serializers.IntegerField(
         required=False, allow_null=True, min_value=1, max_value=500
     )
@@ -250,7 +279,9 @@ class AgentSerializer(KnownModelFieldsOnly):
             "model_settings",
             "soul",
             "tools",
+            "approval_required",
             "actions",
+            "hooks",
             "max_turns",
             "max_concurrency",
             "token_budget",
@@ -268,10 +299,38 @@ class AgentSerializer(KnownModelFieldsOnly):
 class GatewaySerializer(KnownModelFieldsOnly):
     """How agents outside Signalbox, and people, are reached."""
 
+    url = serializers.CharField(
+        required=False,
+        max_length=2000,
+        validators=[check_url],
+        help_text="Where a gateway of kind webhook posts messages to; no other kind has one.",
+    )
+
     class Meta:
         model = Gateway
-        fields = ["id", "name", "kind", "is_enabled", "created_at", "updated_at"]
+        fields = ["id", "name", "kind", "url", "is_enabled", "created_at", "updated_at"]
         read_only_fields = ["created_at", "updated_at"]
+
+
+class GatewayWithSecretSerializer(GatewaySerializer):
+    """A gateway that was just given its secret, which is shown this once."""
+
+    secret = serializers.CharField(
+        read_only=True,
+        required=False,
+        allow_null=True,
+        help_text="Signs what is posted, by Standard Webhooks; null where nothing is.",
+    )
+
+    class Meta(GatewaySerializer.Meta):
+        fields = [*GatewaySerializer.Meta.fields, "secret"]
+
+
+class GatewayCheckSerializer(serializers.Serializer[Any]):
+    """Whether the other side of a gateway answers."""
+
+    ok = serializers.BooleanField()
+    problem = serializers.CharField(help_text="What is wrong; empty where nothing is.")
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):

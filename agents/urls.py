@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from agents.views.activity import ActivityViewSet
 from agents.views.agents import AgentViewSet
+from agents.views.endpoints import DeliveryViewSet, EndpointViewSet
 from agents.views.gateways import GatewayViewSet
 from agents.views.kinds import KindsView
 from agents.views.organizations import KeyViewSet, MemberViewSet, OrganizationViewSet
@@ -18,6 +19,10 @@ router.register(rf"{_OF_ORGANIZATION}/members", MemberViewSet, basename="member"
 router.register(rf"{_OF_ORGANIZATION}/keys", KeyViewSet, basename="key")
 router.register("agents", AgentViewSet, basename="agent")
 router.register("gateways", GatewayViewSet, basename="gateway")
+router.register("webhook-endpoints", EndpointViewSet, basename="webhook-endpoint")
+router.register(
+    r"webhook-endpoints/(?P<endpoint_id>[^/.]+)/deliveries", DeliveryViewSet, basename="delivery"
+)
 router.register("activity", ActivityViewSet, basename="activity")
 
 urlpatterns = [

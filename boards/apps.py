@@ -2,6 +2,9 @@
 
 from django.apps import AppConfig
 
+from agents.runtime.tools import catalogue
+from boards.agent_api.hints import TOOL_NAMES
+
 
 class BoardsConfig(AppConfig):
     name = "boards"
@@ -25,13 +28,19 @@ class BoardsConfig(AppConfig):
         "custom_field.created",
         "custom_field.deleted",
         "custom_field.updated",
+        "lead.message.failed",
         "lead.message.sent",
         "memory.created",
         "memory.deleted",
+        "onboarding.cancelled",
+        "onboarding.confirmed",
+        "onboarding.draft_edited",
         "onboarding.draft_finished",
+        "onboarding.question_answer_changed",
         "onboarding.question_answered",
         "onboarding.question_asked",
         "onboarding.started",
+        "onboarding.taken_over",
         "question.answered",
         "question.asked",
         "seat.created",
@@ -48,5 +57,17 @@ class BoardsConfig(AppConfig):
         "task.updated",
         "webhook.created",
         "webhook.deleted",
+        "webhook.received",
+        "webhook.secret_rotated",
+        "webhook.start_failed",
         "webhook.updated",
     )
+
+    def ready(self) -> None:
+        catalogue.register_names(TOOL_NAMES, arguments_of=_arguments_of)
+
+
+def _arguments_of(name: str) -> frozenset[str]:
+    from boards.agent_api import tool_operations  # noqa: PLC0415 - of views, which models come before.
+
+    return tool_operations.arguments_of(name)

@@ -95,6 +95,18 @@ class TaskBlocked(Refusal):
     code = "TASK_BLOCKED"
 
 
+class TaskDone(Refusal):
+    """The task is done; move it back first, if there is more to do."""
+
+    code = "TASK_DONE"
+
+
+class AgentNotSeated(Refusal):
+    """Work on a task is for agents with a seat on its board."""
+
+    code = "AGENT_NOT_SEATED"
+
+
 class ApprovalPending(Refusal):
     """The task has a pending approval, and its board lets nothing move until it is decided."""
 
@@ -157,6 +169,13 @@ class CommentNotAllowed(Refusal):
     """A lead comments on tasks in review, on those it created, and where it was mentioned."""
 
     code = "COMMENT_NOT_ALLOWED"
+    status_code = 403
+
+
+class ToolNotAllowed(Refusal):
+    """A lead gives a worker no tool that it does not have itself."""
+
+    code = "AGENT_TOOL_NOT_ALLOWED"
     status_code = 403
 
 

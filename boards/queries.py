@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.contrib.postgres.search import SearchQuery
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Case, Exists, OuterRef, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Left
 
+from agents.models import LiveWork, Message, MessageKind, MessageState
+from boards import rejections
 from boards.models import (
     SEARCH_LANGUAGE,
     Approval,
@@ -31,8 +35,19 @@ _COUNTED = 1000
 _BESIDE = 200
 
 
+Add = Callable[[QuerySet[Task]], QuerySet[Task]]
+
+_additions: list[Add] = []
+
+
+def shown_with(add: Add) -> None:
+    """Have the function add to the rows of cards what a floor above knows of them."""
+    if add not in _additions:
+        _additions.append(add)
+
+
 def as_cards(rows: QuerySet[Task]) -> QuerySet[Task]:
-    """The tasks with what a card shows, in three more queries however many they are.
+    """The tasks with what a card shows, in four more queries however many they are.
 
     Into lists: for `task.tags.all()` Django would make a queryset for each of the tasks, which
     costs twice as much as all the rest of loading them.
@@ -43,7 +58,10 @@ def as_cards(rows: QuerySet[Task]) -> QuerySet[Task]:
         Prefetch("dependencies", waiting, to_attr="shown_dependencies"),
         Prefetch("tags", Tag.objects.order_by("name"), to_attr="shown_tags"),
         Prefetch("custom_field_values", values, to_attr="shown_values"),
+        Prefetch("approvals", rejections.rejected(), to_attr="shown_rejections"),
     ]
+    for add in _additions:
+        rows = add(rows)
     return rows.prefetch_related(*shown)
 
 
@@ -102,6 +120,20 @@ def _of_column(board: Board, status: str) -> QuerySet[Task, Any]:
     return Task.objects.filter(board=board, status=status).order_by("position", "id")
 
 
+def ready_tasks(board: Board, agent_id: UUID) -> QuerySet[Task]:
+    """What the agent can start on there, first of all its own: in the inbox, its own or nobody's,
+    waiting for nothing and not at work; by priority, then as the column stands."""
+    unfinished = Dependency.objects.filter(task=OuterRef("pk")).exclude(on__status=TaskStatus.DONE)
+    live = LiveWork.objects.filter(task_id=OuterRef("pk"))
+    ready = Task.objects.filter(board=board, status=TaskStatus.INBOX)
+    ready = ready.filter(Q(assigned_agent=agent_id) | Q(assigned_agent=None))
+    ready = ready.exclude(Exists(unfinished)).exclude(Exists(live))
+    if board.block_status_changes_with_pending_approval:
+        ready = ready.exclude(approvals__status=ApprovalStatus.PENDING)
+    own_first = Case(When(assigned_agent=agent_id, then=Value(0)), default=Value(1))
+    return ready.order_by(own_first, "priority", "position", "id")
+
+
 # As many characters of a webhook's payload as one answer shows at most.
 LONGEST_PREVIEW = 1_000_000
 
@@ -113,6 +145,12 @@ class Preview:
     payload: WebhookPayload
     text: str
     truncated: bool
+
+
+def open_questions(execution_id: UUID) -> QuerySet[Message]:
+    """What people were asked in an execution and have not answered, in the order asked."""
+    asked = Message.objects.filter(execution_id=execution_id, kind=MessageKind.QUESTION, answer="")
+    return asked.exclude(state=MessageState.FAILED).order_by("id")
 
 
 def read_payload(payloads: QuerySet[WebhookPayload], max_chars: int) -> Preview | None:

@@ -77,7 +77,8 @@ class Change:
     brings_comment: bool = False
 
 
-_FIELDS: Mapping[Part, frozenset[str]] = {
+# What of a task an agent may send in its part; of a new one a lead may send all.
+FIELDS: Mapping[Part, frozenset[str]] = {
     Part.LEAD: frozenset(
         {
             "assigned_agent",
@@ -121,7 +122,7 @@ def _reassigns(change: Change, standing: Standing) -> bool:
 
 
 def _check_part(change: Change, standing: Standing, *, moves: bool) -> None:
-    allowed = _FIELDS[change.part]
+    allowed = FIELDS[change.part]
     if forbidden := change.fields - allowed:
         raise FieldNotAllowed(fields=sorted(forbidden), allowed=sorted(allowed))
     if change.part is Part.WORKER and standing.assigned_to not in (None, change.by):

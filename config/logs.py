@@ -6,6 +6,8 @@ from typing import Any
 
 import structlog
 
+from agents.runtime import redaction
+
 _BEFORE: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -25,6 +27,10 @@ _QUIET = {
 }
 
 
+def _redacted(_logger: Any, _method: str, line: str) -> str:
+    return redaction.logged(line)
+
+
 def configure(*, level: str, as_json: bool) -> dict[str, Any]:
     """Set structlog up, and return Django's LOGGING for the same pipeline."""
     structlog.configure(
@@ -41,7 +47,11 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": _BEFORE,
-        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            renderer,
+            _redacted,  # Last, so that a traceback is redacted too.
+        ],
     }
     return {
         "version": 1,

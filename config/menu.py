@@ -29,6 +29,7 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Executions": (
         ("executions.execution", "Executions", "play_circle"),
         ("executions.toolcall", "Tool calls", "build"),
+        ("executions.merge", "Merges", "merge"),
         ("executions.job", "Jobs", "work_history"),
         ("executions.signal", "Signals", "bolt"),
         ("executions.worker", "Workers", "memory"),
@@ -38,6 +39,8 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("agents.membership", "Members", "group"),
         ("agents.integrationkey", "Integration keys", "vpn_key"),
         ("agents.user", "Users", "person"),
+        ("agents.webhookendpoint", "Webhook endpoints", "outbound"),
+        ("agents.delivery", "Deliveries", "send"),
         ("agents.activity", "Activity", "history"),
     ),
 }

@@ -2,12 +2,14 @@
 
 import logging
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
 
 from config import logs
 from config.menu import menu
+from config.numbers import whole
 from config.secret import key_of
 
 env = environ.Env()
@@ -19,9 +21,14 @@ SIGNALBOX_HOME = Path(env.str("SIGNALBOX_HOME", str(BASE_DIR / ".signalbox"))).a
 SIGNALBOX_WORK_DIR = Path(env.str("SIGNALBOX_WORK_DIR", str(SIGNALBOX_HOME / "work")))
 # Folders below which boards may have local repositories; none named: anywhere.
 SIGNALBOX_REPOSITORY_ROOTS = env.list("SIGNALBOX_REPOSITORY_ROOTS", default=[])
-# Modules that register agent kinds and jobs of this installation, by their dotted paths.
-SIGNALBOX_MODULES = env.list("SIGNALBOX_MODULES", default=[])
+# Modules that register agent kinds and jobs, or have hooks, by their dotted paths: one that comes
+# with Signalbox, and those of this installation.
+SIGNALBOX_MODULES = ["agents.runtime.ready_hooks", *env.list("SIGNALBOX_MODULES", default=[])]
 SIGNALBOX_DEFAULT_MODEL = env.str("SIGNALBOX_MODEL", "scripted:echo")
+# Networks besides the public internet to which messages and events may be posted: "10.1.0.0/16".
+DELIVERY_NETWORKS = [
+    ip_network(each) for each in env.list("SIGNALBOX_DELIVERY_NETWORKS", default=[])
+]
 
 EXECUTION_LEASE = timedelta(seconds=env.float("SIGNALBOX_LEASE_SECONDS", 30.0))
 EXECUTION_MAX_RECOVERIES = env.int("SIGNALBOX_MAX_RECOVERIES", 5)
@@ -33,12 +40,23 @@ SWEEP_SECONDS = env.float("SIGNALBOX_SWEEP_SECONDS", 5.0)
 # How long a worker that was told to stop lets a model call go on before it yields the run.
 DRAIN_SECONDS = env.float("SIGNALBOX_DRAIN_SECONDS", 8.0)
 
+# How much comes in. 0 means no limit.
+SIGNALBOX_REQUESTS_A_MINUTE = whole("SIGNALBOX_REQUESTS_A_MINUTE", 12_000)
+SIGNALBOX_FAILED_TOKENS_A_MINUTE = whole("SIGNALBOX_FAILED_TOKENS_A_MINUTE", 20)
+SIGNALBOX_FAILED_LOGINS_A_MINUTE = whole("SIGNALBOX_FAILED_LOGINS_A_MINUTE", 10)
+# How many proxies stand before the web, each of which adds to X-Forwarded-For.
+SIGNALBOX_TRUSTED_PROXIES = whole("SIGNALBOX_TRUSTED_PROXIES", 0)
+
 # --- Django -------------------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "") or key_of(SIGNALBOX_HOME)
+# The first seals secrets that have to be read again, every one opens; see agents.sealing.
+SEALING_KEYS = [*env.list("SIGNALBOX_SEALING_KEYS", default=[]), SECRET_KEY]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Whoever is no proxy could claim it too.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SIGNALBOX_TRUSTED_PROXIES else None
 
 INSTALLED_APPS = [
     "unfold",
@@ -95,6 +113,7 @@ STATIC_ROOT = SIGNALBOX_HOME / "static"
 
 AUTH_USER_MODEL = "agents.User"
 LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = ["agents.rest.logins.ThrottledPasswords"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -199,14 +218,20 @@ SPECTACULAR_SETTINGS = {
         "ExecutionStatus": "executions.models.Status",
         "EntryType": "executions.models.EntryType",
         "JobStatus": "executions.models.JobStatus",
+        "ToolCallStatus": "executions.models.CallStatus",
         "TaskStatus": "boards.models.TaskStatus",
         "Role": "agents.models.Role",
         "SeatRole": "boards.models.SeatRole",
         "ApprovalStatus": "boards.models.ApprovalStatus",
         "ApprovalKind": "boards.models.ApprovalKind",
+        "MergeStrategy": "boards.models.MergeStrategy",
         "OnboardingStatus": "boards.models.OnboardingStatus",
+        "Interviewer": "boards.models.Interviewer",
         "Presence": "agents.presence.Presence",
+        "GatewayKind": "agents.models.GatewayKind",
         "MessageKind": "agents.models.MessageKind",
+        "DeliveryState": "agents.models.DeliveryState",
+        "PayloadState": "boards.models.PayloadState",
         "LeadWordKind": ["question", "handoff"],
     },
 }

@@ -5,9 +5,14 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from agents.rest.throttle import AddressThrottle
 from executions.health import healthz, readyz
 
-_PUBLIC = {"authentication_classes": (), "permission_classes": ()}
+_PUBLIC = {
+    "authentication_classes": (),
+    "permission_classes": (),
+    "throttle_classes": (AddressThrottle,),
+}
 
 api: list[URLPattern | URLResolver] = [
     # Starting an agent is of `executions`, though its address lies below that of the agent.

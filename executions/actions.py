@@ -14,10 +14,11 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
+from agents.clock import clock
 from agents.runtime import kinds
 from agents.runtime.facts import Role
 from agents.runtime.limits import reached
-from executions import lines, states, stream
+from executions import lines, secrets, states, stream
 from executions.again import fork, retry
 from executions.engine import conditions, ends
 from executions.engine.dispatch import dispatch_on_commit
@@ -141,7 +142,7 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         execution = _locked(execution)
         waits = _still_waits(execution)
         to = Status.WAITING if waits else Status.QUEUED
-        now = states.clock()
+        now = clock()
         place: dict[str, Any] = {"queued_at": now, "rank": states.rank(now, execution.priority)}
         moved = states.move(
             execution,
@@ -230,7 +231,7 @@ def _shift_deadline(execution: Execution) -> None:
     paused_at = paused.order_by("-seq").values_list("created_at", flat=True).first()
     if execution.deadline_at is None or paused_at is None:
         return
-    execution.deadline_at += states.clock() - paused_at
+    execution.deadline_at += clock() - paused_at
     Execution.objects.filter(pk=execution.pk).update(deadline_at=execution.deadline_at)
 
 
@@ -244,7 +245,7 @@ def _inject(execution: Execution, text: str) -> None:
         turn=execution.turn,
         type=EntryType.INJECTION,
         role=Role.USER,
-        content={"text": text},
+        content={"text": secrets.redactor_of(execution).text(text)},
     )
     Execution.objects.filter(pk=execution.pk).update(position=F("position") + 1)
 

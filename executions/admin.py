@@ -20,7 +20,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents.activity import Actor
 from agents.admin_pages import ReadOnlyPage, ReadOnlyRows, labelled
-from executions import actions, signals
+from agents.runtime.tools.catalogue import TOOLS
+from executions import actions, admin_of_work, signals, tool_decisions  # noqa: F401  Its pages are registered.
+from executions.documents import todos
 from executions.engine import job_cancel
 from executions.explanation import reasons_of
 from executions.models import (
@@ -30,12 +32,15 @@ from executions.models import (
     Event,
     Execution,
     Job,
+    Merge,
     Signal,
     Step,
     ToolCall,
+    WholeOutput,
     Worker,
     Worktree,
 )
+from executions.review.decisions import approve_work, reject_work
 from executions.signal_serializers import LONGEST_TEXT
 from executions.standing import standing
 
@@ -51,6 +56,7 @@ _SECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
                 "status",
                 "explanation",
                 "transcript",
+                "to_do",
                 "output",
                 "changes",
                 "pause_reason",
@@ -116,7 +122,7 @@ class WorktreeRow(ReadOnlyRows):
     """Where an execution's files are."""
 
     model = Worktree
-    fields = ("status", "host", "path", "branch", "base", "error")
+    fields = ("status", "host", "path", "branch", "base", "merge_sha", "error")
     readonly_fields = fields
 
 
@@ -128,16 +134,35 @@ class ConditionRows(ReadOnlyRows):
     readonly_fields = fields
 
 
+class MergeRows(ReadOnlyRows):
+    """The merges of an execution's work."""
+
+    model = Merge
+    fields = ("status", "strategy", "target", "sha", "requester_name", "problem", "finished_at")
+    readonly_fields = fields
+
+
 class SpokenForm(ActionForm):  # type: ignore[misc]  # unfold has no types.
-    """The choice of an action, and beside it what is said with `say`."""
+    """The choice of an action, and beside it what is said with `say`, or why with `reject`."""
 
     said = forms.CharField(
         required=False,
         max_length=LONGEST_TEXT,
         label="",
         widget=UnfoldAdminTextInputWidget(
-            {"placeholder": "What to say", "x-show": "action=='say'"}
+            {"placeholder": "What to say", "x-show": "['say', 'reject'].includes(action)"}
         ),
+    )
+
+
+class ReasonForm(ActionForm):  # type: ignore[misc]  # unfold has no types.
+    """The choice of an action, and beside it why with `reject`."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=LONGEST_TEXT,
+        label="",
+        widget=UnfoldAdminTextInputWidget({"placeholder": "Why not", "x-show": "action=='reject'"}),
     )
 
 
@@ -171,11 +196,22 @@ class ExecutionPage(ReadOnlyPage):
     list_filter = ("status", "pause_reason", "blocked_by", "kind", "organization")
     search_fields = ("id",)
     search_help_text = "An execution's id, or the name of its agent"
-    actions = ("say", "cancel", "pause", "resume", "extend", "finish", "retry", "fork")
+    actions = (
+        "say",
+        "cancel",
+        "pause",
+        "resume",
+        "extend",
+        "finish",
+        "retry",
+        "fork",
+        "approve",
+        "reject",
+    )
     action_form = SpokenForm
-    inlines = (ConditionRows, WorktreeRow)
+    inlines = (ConditionRows, WorktreeRow, MergeRows)
     exclude = ("spec", "usage", "diff")
-    readonly_fields = ("explanation", "transcript", "configuration", "cost", "changes")
+    readonly_fields = ("explanation", "transcript", "to_do", "configuration", "cost", "changes")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
         rows: QuerySet[Execution] = super().get_queryset(request)
@@ -236,6 +272,18 @@ class ExecutionPage(ReadOnlyPage):
     def fork(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
         self.for_each(request, rows, _fork_from_last, "Executions forked")
 
+    @admin.action(description="Approve the work, and merge it", permissions=["control"])
+    def approve(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        self.for_each(request, rows, approve_work, "Approved, and merged by a worker")
+
+    @admin.action(description="Send the work back", permissions=["control"])
+    def reject(self, request: HttpRequest, rows: QuerySet[Execution]) -> None:
+        reason = request.POST.get("said", "").strip()
+        if not reason:
+            self.message_user(request, "Write beside the action why.", ERROR)
+            return
+        self.for_each(request, rows, partial(reject_work, reason=reason), "Sent back")
+
     @admin.display(description="Why")
     def explanation(self, execution: Execution) -> SafeString:
         """Why it is not running, or how it ended; a sentence a line."""
@@ -261,6 +309,14 @@ class ExecutionPage(ReadOnlyPage):
         )
         links = [(_list_of(model, execution), name) for model, name in kinds]
         return format_html_join(" · ", '<a href="{}">{}</a>', links)
+
+    @admin.display(description="To do")
+    def to_do(self, execution: Execution) -> SafeString:
+        """The agent's own list, an item a line."""
+        shown = (
+            (each["status"].replace("_", " "), each["content"]) for each in todos(execution) or ()
+        )
+        return format_html_join("", "<p>{}: {}</p>", shown)
 
     @admin.display(description="Configuration")
     def configuration(self, execution: Execution) -> SafeString:
@@ -297,18 +353,103 @@ class EventPage(OfExecution):
     ordering = ("-id",)
 
 
+class ByTool(admin.SimpleListFilter):
+    """Calls of one tool. The choice is of the tools that exist: to ask for the names that were
+    ever called would read every row."""
+
+    title = "tool"
+    parameter_name = "name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in TOOLS]
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
+        return rows.filter(name=self.value()) if self.value() else rows
+
+
 @admin.register(ToolCall)
 class ToolCallPage(OfExecution):
     """Every tool call: the audit log."""
 
-    list_display = ("id", "execution_id", "turn", "name", "status", "runs", "started_at")
-    list_filter = ("status",)
+    list_display = (
+        "id",
+        "execution_id",
+        "turn",
+        "name",
+        "state",
+        "decision",
+        "decider_name",
+        "runs",
+        "started_at",
+    )
+    state = labelled("status", {"awaiting_approval": "warning", "denied": "danger"})
+    list_filter = ("status", "decision", "needs_approval", ByTool)
     ordering = ("-id",)
+    actions = ("approve", "reject")
+    action_form = ReasonForm
+    exclude = ("arguments", "edited_arguments")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ToolCall]:
         rows: QuerySet[ToolCall] = super().get_queryset(request)
         is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
         return rows if is_one else rows.defer("output", "arguments")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        own = super().get_readonly_fields(request, obj)
+        rest = [name for name in own if name not in self.exclude]
+        return ["wants", "wants_instead", "whole_output", *rest]
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Who may change calls may decide on them; nobody edits their rows."""
+        return bool(request.user.has_perm("executions.change_toolcall"))
+
+    @admin.action(description="Approve as it is", permissions=["control"])
+    def approve(self, request: HttpRequest, rows: QuerySet[ToolCall]) -> None:
+        self.for_each(request, rows, tool_decisions.approve, "Tool calls approved")
+
+    @admin.action(description="Reject", permissions=["control"])
+    def reject(self, request: HttpRequest, rows: QuerySet[ToolCall]) -> None:
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            self.message_user(request, "Write beside the action why; the model is told.", ERROR)
+            return
+        reject = partial(tool_decisions.reject, reason=reason)
+        self.for_each(request, rows, reject, "Tool calls rejected")
+
+    @admin.display(description="Arguments")
+    def wants(self, call: ToolCall) -> SafeString:
+        return _as_json(call.arguments)
+
+    @admin.display(description="Whole output")
+    def whole_output(self, call: ToolCall) -> SafeString | str:
+        """A link to what the row shows cut."""
+        if call.whole_bytes is None:
+            return "-"
+        page = reverse("admin:executions_wholeoutput_change", args=[call.pk])
+        return format_html('<a href="{}">{} bytes</a>', page, call.whole_bytes)
+
+    @admin.display(description="Edited arguments")
+    def wants_instead(self, call: ToolCall) -> SafeString | str:
+        return "-" if call.edited_arguments is None else _as_json(call.edited_arguments)
+
+
+@admin.register(WholeOutput)
+class WholeOutputPage(ReadOnlyPage):
+    """Outputs that are too long for the rows of their calls, which link here."""
+
+    list_display = ("call_id",)
+    ordering = ("-call_id",)
+    fields = ("call", "output")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WholeOutput]:
+        rows: QuerySet[WholeOutput] = super().get_queryset(request)
+        is_one = bool(request.resolver_match and "object_id" in request.resolver_match.kwargs)
+        return rows.select_related("call") if is_one else rows.defer("text")
+
+    @admin.display(description="Output")
+    def output(self, whole: WholeOutput) -> SafeString:
+        return _as_block(whole.text)
 
 
 @admin.register(Job)
@@ -382,6 +523,25 @@ class WorktreePage(OfExecution):
 
     list_display = ("branch", "execution_id", "status", "host", "updated_at")
     list_filter = ("status", "host")
+
+
+@admin.register(Merge)
+class MergePage(OfExecution):
+    """Merges of approved work: how far each is, and what refused it."""
+
+    list_display = (
+        "id",
+        "execution_id",
+        "state",
+        "strategy",
+        "target",
+        "requester_name",
+        "created_at",
+        "finished_at",
+    )
+    state = labelled("status", {"requested": "info", "merged": "success", "refused": "danger"})
+    list_filter = ("status",)
+    ordering = ("-id",)
 
 
 @admin.register(Worker)

@@ -9,7 +9,8 @@ from django.db import connection
 from agents.activity import Actor
 from agents.runtime import kinds
 from agents.runtime.spec import RunSpec
-from executions import configuration
+from executions import configuration, worktrees
+from executions.engine import warnings
 from executions.errors import CheckpointNotFound, ExecutionState
 from executions.grounds import Ground, held
 from executions.models import TERMINAL, Checkpoint, Entry, EntryType, Execution
@@ -38,7 +39,7 @@ def retry(original: Execution, *, by: Actor) -> Execution:
     if original.status not in TERMINAL:
         raise _not_ended(original)
     spec = RunSpec.from_json(original.spec)
-    with held(_ground(original)) as ground:
+    with held(_ground(original), by=by) as ground:
         begun_at = _begun_at(original)
         execution = _another(
             original,
@@ -57,6 +58,19 @@ def retry(original: Execution, *, by: Actor) -> Execution:
     return execution
 
 
+def rework(original: Execution, *, text: str, by: Actor) -> Execution:
+    """Go on where an execution ended, in another one that takes over its files.
+
+    A conversation goes on behind its last word; the code of any other kind with what it knew at
+    its last checkpoint. Turns count on. In the caller's transaction, which holds the original;
+    raises the refusals of a start.
+    """
+    original = _whole(original)
+    execution = _forked(original, _end_of(original), by=by, text=text)
+    worktrees.hand_over(original, execution)
+    return execution
+
+
 def fork(original: Execution, *, checkpoint: int, by: Actor, text: str = "") -> Execution:
     """Go on from a checkpoint in a new execution, which shares everything up to there.
 
@@ -69,7 +83,11 @@ def fork(original: Execution, *, checkpoint: int, by: Actor, text: str = "") -> 
     begun_at = Checkpoint.objects.filter(execution=original, sequence=checkpoint).first()
     if begun_at is None:
         raise CheckpointNotFound(checkpoint=checkpoint, latest=original.checkpoint or None)
-    with held(_ground(original)) as ground:
+    return _forked(original, begun_at, by=by, text=text)
+
+
+def _forked(original: Execution, begun_at: Checkpoint, *, by: Actor, text: str) -> Execution:
+    with held(_ground(original), by=by) as ground:
         execution = _another(
             original,
             ground,
@@ -80,7 +98,7 @@ def fork(original: Execution, *, checkpoint: int, by: Actor, text: str = "") -> 
             token_budget=original.token_budget,
             seconds_budget=original.seconds_budget,
         )
-        facts = {"forked_from": str(original.id), "checkpoint": checkpoint}
+        facts = {"forked_from": str(original.id), "checkpoint": begun_at.sequence}
         events = {"execution.forked": facts, "execution.queued": {}}
         accept(execution, Opening(text or None, events), by=by)
         _share(execution, begun_at)
@@ -111,6 +129,7 @@ def _another(
             "turn": begun_at.turn,
             "checkpoint": begun_at.sequence,
             "tree": begun_at.tree,
+            "usage": warnings.of_a_fork(begun_at.turn, is_conversation=_is_conversation(original)),
         }
     same = ("agent_name", "kind", "kind_version", "spec", "input", "priority", "worker_queue")
     deadline = original.deadline_at
@@ -125,6 +144,33 @@ def _begun_at(execution: Execution) -> Checkpoint | None:
         return None
     own = Checkpoint.objects.filter(execution=execution, position=execution.fork_position or 0)
     return own.order_by("sequence").first()
+
+
+def _end_of(original: Execution) -> Checkpoint:
+    """Where the rework of an execution begins; it is no row of the original's."""
+    last = Checkpoint.objects.filter(execution=original).order_by("sequence").last()
+    if _is_conversation(original):
+        assert original.finished_at is not None
+        position, turn, known_at = original.position, original.turn, original.finished_at
+    elif last is not None:
+        position, turn, known_at = last.position, last.turn, last.created_at
+    else:
+        position, turn, known_at = 0, 0, original.created_at
+    return Checkpoint(
+        execution=original,
+        sequence=original.checkpoint + 1,
+        position=position,
+        turn=turn,
+        state=last.state if last else {},
+        # The files that were handed in, in any case.
+        tree=original.tree,
+        created_at=known_at,
+    )
+
+
+def _is_conversation(execution: Execution) -> bool:
+    kind = kinds.find(execution.kind, execution.kind_version)
+    return kind is not None and kind.takes_messages
 
 
 def _newest_version(original: Execution) -> str:

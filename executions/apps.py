@@ -5,7 +5,10 @@ from django.conf import settings
 
 from agents.runtime import modules
 
-_FOLLOW_ENDS = tuple(f"executions.engine.{each}" for each in ("children", "decisions", "jobs"))
+_FOLLOW_ENDS = (
+    *(f"executions.engine.{each}" for each in ("children", "decisions", "jobs")),
+    "executions.review.hand_in",
+)
 
 
 class ExecutionsConfig(AppConfig):
@@ -18,6 +21,7 @@ class ExecutionsConfig(AppConfig):
         "execution.extended",
         "execution.failed",
         "execution.forked",
+        "execution.handed_in",
         "execution.message",
         "execution.pause_requested",
         "execution.paused",
@@ -28,6 +32,9 @@ class ExecutionsConfig(AppConfig):
         "execution.waiting",
         "job.cancel_requested",
         "job.cancelled",
+        "merge.refused",
+        "merge.requested",
+        "worktree.merged",
     )
 
     def ready(self) -> None:

@@ -8,7 +8,15 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from agents.actions import configuration
-from agents.serializers import KnownFieldsOnly, ModelSettingsField, ToolsField, limit_field
+from agents.serializers import (
+    ApprovalRequiredField,
+    HooksField,
+    KnownFieldsOnly,
+    ModelSettingsField,
+    ToolsField,
+    limit_field,
+)
+from boards.models import MergeStrategy
 from executions.fields import Flag, Number, Text, Whole
 from executions.signal_serializers import SendSerializer
 
@@ -92,6 +100,8 @@ CONFIGURATION = (
     "model_settings",
     "soul",
     "tools",
+    "approval_required",
+    "hooks",
     "max_turns",
     "token_budget",
     "seconds_budget",
@@ -144,6 +154,8 @@ class ExecutionOrderSerializer(StartSerializer):
     )
     soul = Text(required=False, allow_blank=True)
     tools = ToolsField(required=False, allow_null=True, validators=[configuration.check_tools])
+    approval_required = ApprovalRequiredField()
+    hooks = HooksField(required=False, validators=[configuration.check_hooks])
     max_turns = Whole(required=False, allow_null=True, min_value=1, max_value=500)
     token_budget = limit_field()
     seconds_budget = limit_field()
@@ -224,6 +236,18 @@ class ExtendSerializer(Request):
         if not attrs:
             raise serializers.ValidationError("Give turns, tokens or seconds.")
         return attrs
+
+
+class ApproveSerializer(Request):
+    """How the work comes into the branch; left out, as the board says."""
+
+    strategy = serializers.ChoiceField(choices=MergeStrategy.choices, required=False)
+
+
+class RejectSerializer(Request):
+    """Why the work is sent back: what the agent is told first."""
+
+    reason = Text(max_length=20_000)
 
 
 class NothingSerializer(Request):

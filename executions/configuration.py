@@ -16,14 +16,22 @@ from agents.remote import is_remote
 from agents.runtime import kinds
 from agents.runtime.kinds import Kind
 from agents.runtime.prompts import MissingValues, render
-from agents.runtime.spec import DEFAULT_MAX_TURNS, DEFAULT_TOOLS, ModelSettings, RunSpec
+from agents.runtime.spec import DEFAULT_MAX_TURNS, ModelSettings, RunSpec
+from boards.allowed_tools import allowed_tools
 from boards.models import Board, Task
 from executions.errors import ActionUnknown, AgentRunsItself, KindUnknown, NothingToDo
+
+# Where a model is reached.
+_ADDRESS = ("base_url", "api_key_env")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a caller wants done: an `action` of the agent or a `prompt`, with `values` for it."""
+    """What a caller wants done: an `action` of the agent or a `prompt`, with `values` for it.
+
+    `is_briefed`: the run is told what there is to know of its task before the prompt, which may
+    be empty then.
+    """
 
     action: str = ""
     prompt: str = ""
@@ -33,6 +41,7 @@ class Wish:
     priority: int = 3
     deadline_seconds: float | None = None
     may_queue: bool = True
+    is_briefed: bool = False
     # Sent to it with its start: `name`, `value`, and a `dedup_key` if it has one.
     signals: Sequence[Mapping[str, Any]] = ()
 
@@ -113,20 +122,49 @@ def _check_values(schema: Any, values: Mapping[str, Any]) -> None:
 
 def spec_of(agent: Agent, wish: Wish) -> RunSpec:
     """The frozen configuration of a run of this agent, after every fallback."""
-    board, action = wish.board, agent.actions.get(wish.action, {})
-    tools = _first(agent.tools, board and board.tools, default=list(DEFAULT_TOOLS))
+    board, task, action = wish.board, wish.task, agent.actions.get(wish.action, {})
     return RunSpec(
-        model=agent.model or (board.model if board else "") or settings.SIGNALBOX_DEFAULT_MODEL,
+        model=model_of(agent, board, task),
         kind=agent.kind,
         soul=agent.soul,
-        tools=tuple(tools),
-        max_turns=_first(agent.max_turns, board and board.max_turns, default=DEFAULT_MAX_TURNS),
+        tools=tuple(allowed_tools(agent, board)),
+        approval_required=_held(agent, board),
+        max_turns=_first(
+            task and task.max_turns,
+            agent.max_turns,
+            board and board.max_turns,
+            default=DEFAULT_MAX_TURNS,
+        ),
         token_budget=agent.token_budget or 0,
         seconds_budget=agent.seconds_budget or 0,
         output_schema=action.get("output_schema"),
-        model_settings=ModelSettings(**agent.model_settings),
+        model_settings=ModelSettings.from_json(_settings(agent, board, task)),
         environment=dict(board.environment) if board else {},
+        hooks=agent.hooks,
     )
+
+
+def model_of(agent: Agent, board: Board | None, task: Task | None = None) -> str:
+    """The model that an agent works with: the task's, its own, the board's, the installation's."""
+    named = (task.model if task else "", agent.model, board.model if board else "")
+    return next(filter(None, named), settings.SIGNALBOX_DEFAULT_MODEL)
+
+
+def _settings(agent: Agent, board: Board | None, task: Task | None) -> dict[str, Any]:
+    """The agent's settings, field by field under the task's; an address is of one provider."""
+    own: dict[str, Any] = dict(agent.model_settings)
+    if task is None:
+        return own
+    providers = {model_of(agent, board, each).partition(":")[0] for each in (None, task)}
+    if len(providers) > 1:
+        own = {name: value for name, value in own.items() if name not in _ADDRESS}
+    return own | dict(task.model_settings)
+
+
+def _held(agent: Agent, board: Board | None) -> tuple[Any, ...]:
+    """What either wants a person to approve: an agent's list takes nothing off its board's."""
+    entries = [*(board.approval_required if board else ()), *agent.approval_required]
+    return tuple(entry for n, entry in enumerate(entries) if entry not in entries[:n])
 
 
 def _first(*choices: Any, default: Any) -> Any:

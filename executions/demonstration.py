@@ -8,22 +8,30 @@ import shutil
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from agents.actions.agents import configure_agent, create_agent
 from agents.actions.organizations import create_organization
-from agents.activity import SYSTEM
-from agents.models import Agent, Organization, User
+from agents.activity import SYSTEM, Actor
+from agents.models import ActorKind, Agent, Organization, User
 from boards.actions.boards import create_board
 from boards.actions.seats import seat_agent
-from boards.models import Board
+from boards.actions.tasks import create_task
+from boards.models import Board, Task
 from executions import locks
 from executions.git.command import Git
 
 SLUG = "demonstration"
-PROMPT = "The test of greeting.py fails. Find out why, correct it, and show that it passes."
+TITLE = "The greeting is misspelt"
+PROMPT = (
+    "The test of greeting.py fails. Find out why, correct it, and show that it passes. "
+    "Remove greeting.py.orig, which somebody left behind."
+)
+# What the work is sent back for, once.
+REASON = "Say in README.md how the test is run."
 _FILES = {
     "greeting.py": '''
         """Greets people by their name."""
@@ -49,6 +57,9 @@ _FILES = {
         if __name__ == "__main__":
             unittest.main()
         ''',
+    "greeting.py.orig": """
+        An editor left this behind.
+        """,
     ".gitignore": """
         __pycache__/
         """,
@@ -65,6 +76,11 @@ class Demonstration:
     user: User
     password: str
 
+    @property
+    def operator(self) -> Actor:
+        """The person, as the record names who did something."""
+        return Actor(ActorKind.MEMBER, self.user.id, self.user.username)
+
 
 @transaction.atomic
 def set_up() -> Demonstration:
@@ -79,26 +95,53 @@ def set_up() -> Demonstration:
     )
     board = organization.boards.filter(slug="greetings").first() or create_board(
         organization,
-        {"name": "Greetings", "slug": "greetings", "repository": str(_repository())},
+        {
+            "name": "Greetings",
+            "slug": "greetings",
+            "objective": "Greet everybody by their name, and correctly.",
+            "repository": str(_repository()),
+        },
         by=SYSTEM,
     )
     agent = organization.agents.filter(slug="mender").first() or _mender(organization, board)
-    if agent.model != model_name():
-        agent = configure_agent(agent, {"model": model_name()}, by=SYSTEM)
     return Demonstration(organization, agent, board, user, password)
 
 
+def make_task(shown: Demonstration) -> Task:
+    """One more card with the same mistake, which is in the repository again if it was mended."""
+    spoil(Path(shown.board.repository))
+    fields = {"title": TITLE, "description": PROMPT}
+    return create_task(shown.board, fields, by=shown.operator)
+
+
+def prepare(shown: Demonstration) -> Agent:
+    """The agent, configured as the demonstration wants it."""
+    fields = _configuration()
+    changed = {name: each for name, each in fields.items() if getattr(shown.agent, name) != each}
+    return configure_agent(shown.agent, changed, by=SYSTEM) if changed else shown.agent
+
+
 def _mender(organization: Organization, board: Board) -> Agent:
-    fields = {
-        "name": "Mender",
-        "slug": "mender",
-        "description": "Mends a failing test.",
-        "soul": _SOUL,
-        "model": model_name(),
-    }
+    fields = {"name": "Mender", "slug": "mender", **_configuration()}
     agent = create_agent(organization, fields, by=SYSTEM)
     seat_agent(board, agent, by=SYSTEM)
     return agent
+
+
+def _configuration() -> dict[str, Any]:
+    """What the agent may do: few turns, so that the limit shows; no push; no deletion unasked."""
+    return {
+        "description": "Mends a failing test.",
+        "soul": _SOUL,
+        "model": model_name(),
+        "tools": [*_TOOLS, "agent_board_memory_record"],
+        "hooks": {"pre_tool": ["agents.runtime.ready_hooks:keep_remotes"], "post_tool": []},
+        "approval_required": [{"tool": "Bash", "arguments": {"command": "*rm *"}}],
+        "max_turns": 7,
+    }
+
+
+_TOOLS = ("Read", "Write", "Edit", "Bash", "Glob", "Grep", "WebFetch", "TodoWrite")
 
 
 _SOUL = (
@@ -134,10 +177,24 @@ def _repository() -> Path:
     draft = folder.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for name, text in _FILES.items():
-        (draft / name).write_text(textwrap.dedent(text).lstrip())
     git = Git(draft / ".git", work_tree=draft)
     git.run("init", "--quiet", "--template=")
-    git.run("add", "--all")
-    git.run("commit", "--quiet", "--message", "Greet people")
+    _commit_files(draft, git, "Greet people")
     return draft.rename(folder)
+
+
+def spoil(folder: Path) -> None:
+    """Have the mistake in the repository, if the last demonstration has mended it."""
+    git = Git(folder / ".git", work_tree=folder)
+    if git.run("status", "--porcelain") or "Helo" in (folder / "greeting.py").read_text():
+        return
+    for name in git.run("ls-files", "-z").decode().split("\0")[:-1]:
+        (folder / name).unlink(missing_ok=True)
+    _commit_files(folder, git, "Misspell the greeting again")
+
+
+def _commit_files(folder: Path, git: Git, message: str) -> None:
+    for name, text in _FILES.items():
+        (folder / name).write_text(textwrap.dedent(text).lstrip())
+    git.run("add", "--all")
+    git.run("commit", "--quiet", "--message", message)

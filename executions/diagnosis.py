@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,16 +17,17 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, QuerySet
 
+from agents.clock import clock
 from agents.models import Organization
 from agents.redis import client
 from agents.remote import of_remote_kind, place
+from agents.runtime.kinds import label_of
 from agents.runtime.llm import ModelError, UnknownModel, open_model
 from agents.runtime.spec import ModelSettings
 from agents.runtime.tools.confine import confinement
 from executions import queries, semaphore
 from executions.models import AT_A_LIMIT, Execution, Job, JobStatus, Status, Worker
 from executions.semaphore import Scope
-from executions.states import clock
 
 LEAST_POSTGRES = 15
 LEAST_REDIS = (6, 2)
@@ -194,6 +195,9 @@ def _alive() -> Iterator[Finding]:
     for where in sorted(_wanted_places() - served):
         advice = "Start the worker outside that polls for it."
         yield Finding("alive", where, "no worker polls for it", Level.WRONG, advice)
+    for kind in sorted(_missing_kinds(alive)):
+        advice = "Start a worker whose SIGNALBOX_MODULES name the module of this kind."
+        yield Finding("alive", f"kind {kind}", "no worker has it", Level.WRONG, advice)
 
 
 def _described(worker: Worker, now: datetime) -> str:
@@ -215,6 +219,16 @@ def _wanted_queues() -> set[str]:
         for rows in queued
         for queue in rows.order_by().values_list("worker_queue", flat=True).distinct()
     }
+
+
+def _missing_kinds(alive: Sequence[Worker]) -> set[str]:
+    """Kinds of what is queued that no worker has; one of an older release does not say."""
+    had = [worker.kinds for worker in alive if worker.pid]
+    if not had or not all(had):
+        return set()
+    queued = Execution.objects.filter(status=Status.QUEUED).exclude(of_remote_kind()).order_by()
+    wanted = {label_of(*kind) for kind in queued.values_list("kind", "kind_version").distinct()}
+    return wanted.difference(*had)
 
 
 def _wanted_places() -> set[str]:

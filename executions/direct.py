@@ -32,11 +32,12 @@ from executions.queries import QueuePlace, is_served, queue_place
 from executions.serializers import AcceptedSerializer, ResultSerializer
 
 # Starts that are carried out at once in one process, each with a thread and a connection. The
-# others wait without either, so that a crowd of starts leaves the pool to other requests.
+# others wait without either, so that a crowd of starts leaves the pool to other requests, and few
+# stand in line for the row of one board.
 AT_ONCE = 8
 _QUEUE = "executions"
 
-_door = PerLoop(lambda: asyncio.Semaphore(AT_ONCE))
+door = PerLoop(lambda: asyncio.Semaphore(AT_ONCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Started:
 async def _start_and_wait(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Start an execution and wait for its end, holding neither a thread nor a connection."""
     arrived = time.monotonic()
-    started = await few_at_once(_door(), lambda: _start(request, agent_id, waits=True))
+    started = await few_at_once(door(), lambda: _start(request, agent_id, waits=True))
     left = started.timeout - (time.monotonic() - arrived)
     execution = await waiters.settled(started.execution, left)
     if execution.status in waiters.MOVING:
@@ -67,14 +68,14 @@ async def _start_and_wait(request: HttpRequest, agent_id: str) -> HttpResponse:
             execution_status=str(execution.status),
         )
     if execution.status == Status.WAITING:
-        return _accepted(execution, None, started.headers)
+        return answer_accepted(execution, None, started.headers)
     return _answer(documents.result(execution), 200, started.headers)
 
 
 async def _start_and_leave(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Start an execution and say where it can be read."""
-    started = await few_at_once(_door(), lambda: _start(request, agent_id, waits=False))
-    return _accepted(started.execution, started.place, started.headers)
+    started = await few_at_once(door(), lambda: _start(request, agent_id, waits=False))
+    return answer_accepted(started.execution, started.place, started.headers)
 
 
 def _start(request: HttpRequest, agent_id: str, *, waits: bool) -> Started:
@@ -107,9 +108,10 @@ def _require_worker(agent: Agent, wish: Wish) -> None:
         raise WorkerUnavailable(worker_queue=queue)
 
 
-def _accepted(
+def answer_accepted(
     execution: Execution, place: QueuePlace | None, headers: dict[str, str]
 ) -> HttpResponse:
+    """202 of a start that nobody waits for, and `Location`."""
     where = documents.address(execution.id)
     return _answer(documents.accepted(execution, place), 202, headers | {"Location": where})
 

@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from executions.models import Condition, Execution, Status
+from agents.runtime.tools.todo import TodoWrite
+from executions import lines
+from executions.models import Condition, Execution, PauseReason, Status, ToolCall
 from executions.queries import QueuePlace, usage_below
+from executions.review import shown
 
 EXECUTIONS = "/api/v0/executions/agents"
 # What is read of an execution, and what is asked of it, by the last part of the address.
@@ -24,12 +27,33 @@ SUBJECTS = {
     "explain": "explain",
     "stream": "stream",
 }
-CONTROLS = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
+_AT_LIMITS: dict[str, str] = {
+    PauseReason.TURN_LIMIT: "AGENT_TURN_LIMIT_EXCEEDED",
+    PauseReason.BUDGET: "AGENT_BUDGET_EXCEEDED",
+}
+CONTROLS = (
+    "cancel",
+    "pause",
+    "resume",
+    "extend",
+    "finish",
+    "retry",
+    "fork",
+    "approve",
+    "reject",
+)
 
 
 def address(execution_id: UUID) -> str:
     """Where an execution is read."""
     return f"{EXECUTIONS}/{execution_id}"
+
+
+def whole_output(call: ToolCall) -> str | None:
+    """Where the whole output of a call is read, if its row has it cut."""
+    if call.whole_bytes is None:
+        return None
+    return f"{address(call.execution_id)}/tool-calls/{call.id}/output"
 
 
 def document(execution: Execution, place: QueuePlace | None = None) -> dict[str, Any]:
@@ -41,7 +65,16 @@ def document(execution: Execution, place: QueuePlace | None = None) -> dict[str,
         queue=queue(place),
         output=execution.output if execution.status == Status.COMPLETED else None,
         usage_of_children=usage_below(execution),
+        todos=todos(execution),
+        review=shown.review_of(execution),
+        rejections=shown.rejections_of(execution),
     )
+
+
+def todos(execution: Execution) -> list[dict[str, Any]] | None:
+    """What it has written down to do, as its last call of TodoWrite has it; None without one."""
+    written = lines.last_arguments(execution.id, TodoWrite.name)
+    return written["todos"] if written else None
 
 
 def listed(execution: Execution) -> dict[str, Any]:
@@ -71,6 +104,7 @@ def listed(execution: Execution) -> dict[str, Any]:
         **_given(
             wait=wait(execution),
             pause_reason=execution.pause_reason or None,
+            code=_code(execution),
             failure=failure(execution),
             parent=execution.parent_id,
             retry_of=execution.retry_of_id,
@@ -99,6 +133,7 @@ def result(execution: Execution) -> dict[str, Any]:
         **_given(
             failure=failure(execution),
             pause_reason=execution.pause_reason or None,
+            code=_code(execution),
             cancel_reason=_cancel_reason(execution),
         ),
     }
@@ -130,6 +165,11 @@ def failure(execution: Execution) -> dict[str, Any] | None:
         "message": execution.failure_message,
         "details": execution.failure_details,
     }
+
+
+def _code(execution: Execution) -> str | None:
+    """The code of one that stands at a limit: no failure, but a program may want to know."""
+    return _AT_LIMITS.get(execution.pause_reason)
 
 
 def milliseconds(start: datetime | None, end: datetime | None) -> int | None:

@@ -1,5 +1,7 @@
 """Refusals of this app, and the one word that a worker hears when its claim is gone."""
 
+from __future__ import annotations
+
 from agents.errors import Refusal
 
 
@@ -21,6 +23,26 @@ class JobState(Refusal):
     """The job's state does not allow this."""
 
     code = "JOB_STATE"
+
+
+class ToolCallNotFound(Refusal):
+    """There is no such tool call in this execution."""
+
+    code = "NOT_FOUND"
+    status_code = 404
+
+
+class WholeOutputNotFound(Refusal):
+    """Nothing more is kept of this call's output than its document shows."""
+
+    code = "WHOLE_OUTPUT_NOT_FOUND"
+    status_code = 404
+
+
+class ArgumentsChanged(Refusal):
+    """The call has other arguments than those that were seen; look again."""
+
+    code = "ARGUMENTS_CHANGED"
 
 
 class JobKindUnknown(Refusal):
@@ -113,6 +135,20 @@ class KindUnknown(Refusal):
     status_code = 422
 
 
+class AgentNotRunning(Refusal):
+    """The agent has nothing at work that this could be done to."""
+
+    code = "AGENT_NOT_RUNNING"
+    status_code = 400
+
+
+class NoAvailableTask(Refusal):
+    """No task is ready for the agent: in the inbox of its board, its own or nobody's, unblocked."""
+
+    code = "AGENT_NO_AVAILABLE_TASK"
+    status_code = 400
+
+
 class NothingToDo(Refusal):
     """Name an action or give a prompt."""
 
@@ -168,3 +204,46 @@ class SignalsFull(Refusal):
     code = "SIGNALS_FULL"
     status_code = 429
     retryable = True
+
+
+class TaskNotInReview(Refusal):
+    """The task of this work is not in review."""
+
+    code = "TASK_NOT_IN_REVIEW"
+
+
+class MergeUnderWay(Refusal):
+    """The work is being merged at this moment."""
+
+    code = "MERGE_UNDER_WAY"
+
+
+class WorktreeMergeConflict(Refusal):
+    """The branch and the work have changed the same files."""
+
+    code = "WORKTREE_MERGE_CONFLICT"
+
+
+class TargetCheckedOut(Refusal):
+    """The branch is checked out where something is changed."""
+
+    code = "TARGET_CHECKED_OUT"
+
+
+class NotAGitRepository(Refusal):
+    """The board's repository is none, or the worker's host does not have it."""
+
+    code = "NOT_A_GIT_REPOSITORY"
+    status_code = 400
+
+
+class TreeMissing(Refusal):
+    """The kept files are in a repository of another host."""
+
+    code = "WORKTREE_TREE_MISSING"
+
+
+class MergeFailed(Refusal):
+    """Git refused the merge."""
+
+    code = "WORKTREE_ERROR"

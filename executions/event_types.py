@@ -10,7 +10,7 @@ ENDS = frozenset(f"execution.{status}" for status in TERMINAL)
 _BY_SUBJECT = {
     "execution": (
         "queued started waiting resumed paused turn checkpoint cancelling cancelled completed "
-        "failed recovered forked"
+        "failed recovered forked compacted"
     ),
     "signal": "received consumed",
     "agent": "turn_warning created updated deleted",

@@ -12,8 +12,11 @@ from django.conf import settings
 
 from agents.models import Activity, ActorKind
 from agents.remote import is_remote
+from agents.runtime.kinds import label_of
+from boards.models import ApprovalStatus
 from executions import documents
 from executions.models import Condition, Execution, PauseReason, Status
+from executions.review import shown
 from executions.standing import Limit, Standing, standing
 
 
@@ -26,6 +29,7 @@ class Because(StrEnum):
     BOARD_FULL = "board_full"
     AGENT_FULL = "agent_full"
     NO_WORKER = "no_worker"
+    KIND_MISSING = "kind_missing"
     WORKERS_BUSY = "workers_busy"
     ADMITTED = "admitted"
     IN_LINE = "in_line"
@@ -40,6 +44,10 @@ class Because(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    HANDING_IN = "handing_in"
+    IN_REVIEW = "in_review"
+    MERGING = "merging"
+    REVIEWED = "reviewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Reason:
 
 Reasons = Iterator[Reason]
 _SYSTEM = ActorKind.SYSTEM
+_MESSAGES = "/api/v0/messages"
 
 
 def explain(execution: Execution) -> dict[str, Any]:
@@ -91,6 +100,8 @@ def _queued(now: Standing) -> Reasons:
     yield from found
     if not now.fleet.live:
         yield _no_worker(row)
+    elif not now.fleet.able:
+        yield _kind_missing(row)
     elif row.admitted_epoch is not None:
         yield _admitted(now)
     elif not found:
@@ -109,6 +120,15 @@ def _no_worker(row: Execution) -> Reason:
         Because.NO_WORKER,
         f"No live worker takes work of the queue {queue}.",
         f"It goes on when one is started: celery -A config worker --queues {queue}.",
+    )
+
+
+def _kind_missing(row: Execution) -> Reason:
+    kind = label_of(row.kind, row.kind_version)
+    return Reason(
+        Because.KIND_MISSING,
+        f"No live worker of the queue {row.worker_queue} has the kind {kind}.",
+        "It goes on when one is started whose SIGNALBOX_MODULES name the module of this kind.",
     )
 
 
@@ -203,7 +223,30 @@ def _conditions(now: Standing) -> Reasons:
         return
     named = "; ".join(_described(condition) for condition in conditions)
     several = f"{now.execution.wait_mode} of these: " if len(conditions) > 1 else ""
-    yield Reason(Because.WAITING, f"It waits for {several}{named}.")
+    is_open = [each for each in conditions if not each.met_at]
+    how = [words for each in is_open if (words := _how_to_go_on(each))]
+    if any(each.kind == Condition.Kind.QUESTION for each in is_open):
+        how.append(_how_long(now))
+    yield Reason(Because.WAITING, f"It waits for {several}{named}.", " ".join(how))
+
+
+def _how_to_go_on(condition: Condition) -> str:
+    """What a person can do about it; empty where that is not theirs."""
+    if condition.kind == Condition.Kind.QUESTION:
+        return f"A person answers: POST {_MESSAGES}/{condition.target_id}/answer."
+    if condition.kind != Condition.Kind.TOOL_CALL:
+        return ""
+    call = f"{documents.address(condition.execution_id)}/tool-calls/{condition.target_id}"
+    return f"A person decides: POST {call}/approve, or {call}/reject with a reason."
+
+
+def _how_long(now: Standing) -> str:
+    deadline = now.execution.deadline_at
+    if deadline is None:
+        return "It has no deadline, and waits for as long as nobody does."
+    if now.execution.status == Status.PAUSED:
+        return "Its deadline stands still while it is paused."
+    return f"It fails at its deadline, {_time(deadline)}, if nobody has."
 
 
 def _described(condition: Condition) -> str:
@@ -212,7 +255,8 @@ def _described(condition: Condition) -> str:
         Condition.Kind.TIMER: f"{_time(condition.due_at)}",
         Condition.Kind.SIGNAL: f"the signal{about}",
         Condition.Kind.APPROVAL: f"the decision on approval{about}",
-        Condition.Kind.TOOL_CALL: f"the decision on tool call{about}",
+        Condition.Kind.TOOL_CALL: f"a person's decision on its call of {condition.name}",
+        Condition.Kind.QUESTION: f"people's answer to its question “{condition.name}”",
         Condition.Kind.JOB: f"the end of job{about}",
         Condition.Kind.CHILD: f"the end of its child{about}",
     }
@@ -258,6 +302,29 @@ _AT_A_LIMIT = "It goes on when it is extended; or it is finished as it is, or ca
 def _completed(now: Standing) -> Reasons:
     at = _time(now.execution.finished_at)
     yield Reason(Because.COMPLETED, f"It completed at {at}, after {now.execution.turn} turns.")
+    if now.review is not None:
+        yield _reviewed(now.review)
+
+
+def _reviewed(review: Mapping[str, Any]) -> Reason:
+    status, merge = review["status"], review.get("merge")
+    if status == shown.HANDING_IN:
+        text = "Its work is about to be handed in."
+        return Reason(Because.HANDING_IN, text, "A worker or the next sweep does it.")
+    if status == shown.MERGING and merge:
+        text = f"Its work was approved, and is to be merged into {merge['target']}."
+        return Reason(Because.MERGING, text, "A worker of its board's queue does it.")
+    if status == ApprovalStatus.WITHDRAWN:
+        text = "What was asked about its work was withdrawn."
+        return Reason(Because.REVIEWED, text, "It is asked again when its task comes into review.")
+    if status != ApprovalStatus.PENDING:
+        return Reason(Because.REVIEWED, f"Its work was {status}.")
+    text = "Its work is in review."
+    if problem := review.get("problem"):
+        text += f" What it changed cannot be read: {problem['detail']}"
+    if merge and merge["problem"]:
+        text += f" The last merge was refused: {merge['problem']['detail']}"
+    return Reason(Because.IN_REVIEW, text, "It is decided by POST to its approve or reject.")
 
 
 def _failed(now: Standing) -> Reasons:

@@ -10,12 +10,22 @@ from django_filters import rest_framework as filters
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from agents.filters import Filters, YesOrNo, newest
-from executions.models import Entry, Execution, Job, JobStatus, Signal, Status
+from executions.models import (
+    CallStatus,
+    Entry,
+    Execution,
+    Job,
+    JobStatus,
+    Signal,
+    Status,
+    ToolCall,
+)
 
 # How many executions a search for text looks into.
 NEWEST = 10_000
 # Seconds. Key and time of a row are made one after the other, by the same clock.
 _KEY_TOLERANCE = 10.0
+_AWAITING = (CallStatus.AWAITING_APPROVAL.value, CallStatus.AWAITING_APPROVAL.label)
 
 
 class _Statuses(filters.BaseInFilter, filters.ChoiceFilter):
@@ -121,6 +131,17 @@ class SignalFilter(Filters):
         fields: list[str] = []
 
 
+class ToolCallFilter(Filters):
+    """Tool calls by where they are or how they ended, and by their tool."""
+
+    status = _Statuses(choices=CallStatus.choices)
+    name = filters.CharFilter(max_length=200)
+
+    class Meta:
+        model = ToolCall
+        fields: list[str] = []
+
+
 class JobFilter(Filters):
     """Jobs by where they are and what they do."""
 
@@ -129,6 +150,18 @@ class JobFilter(Filters):
 
     class Meta:
         model = Job
+        fields: list[str] = []
+
+
+class AwaitingCallFilter(Filters):
+    """Calls that wait for a person: of one agent or board. `status` may say so too."""
+
+    status = filters.ChoiceFilter(choices=[_AWAITING])
+    agent = filters.UUIDFilter(field_name="execution__agent_id")
+    board = filters.UUIDFilter(field_name="execution__board_id")
+
+    class Meta:
+        model = ToolCall
         fields: list[str] = []
 
 

@@ -1,4 +1,8 @@
-"""What a run stands on: held under locks while it is accepted, where there is room for it."""
+"""What a run stands on: held under locks while it is accepted, where there is room for it.
+
+Whatever starts a run of a task comes through here, and so takes the task into work: it is the
+one place where a start claims and moves its task.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,12 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from agents.activity import Actor
 from agents.errors import AgentAlreadyRunning, AgentNotFound
 from agents.live import hold
 from agents.models import Agent, LiveWork, Organization
+from boards.actions import begin_task
+from boards.errors import BoardNotFound, TaskNotFound
 from boards.models import Board, Task
 from executions.errors import AgentPaused, BoardPaused, LimitExceeded, QueueFull, TaskBusy, WorkGone
 from executions.models import Execution, Status
@@ -20,7 +27,7 @@ from executions.models import Execution, Status
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a run belongs; None is nothing of that kind.
+    """Where a run belongs; None is nothing of that kind. With a task, the board is the task's.
 
     `may_queue`: it is accepted although it cannot begin at once.
     """
@@ -33,28 +40,32 @@ class Ground:
 
 
 @contextmanager
-def held(ground: Ground) -> Iterator[Ground]:
+def held(ground: Ground, *, by: Actor) -> Iterator[Ground]:
     """A transaction in which a run on this ground is accepted: the ground as it is now, locked.
 
-    Raises `AgentNotFound` and `WorkGone` for what has been deleted, `QueueFull` where the board
-    has no room, and `TaskBusy` when the task gets a second live execution. A run that may not
-    queue raises `AgentPaused`, `BoardPaused`, `AgentAlreadyRunning` and `LimitExceeded` too.
+    Its task is the agent's then, and in progress. Raises `AgentNotFound` and `WorkGone` for what
+    has been deleted, `TaskBusy` when the task gets a second live execution, `QueueFull` where the
+    board has no room, and the refusals of `begin_task`. A run that may not queue raises
+    `AgentPaused`, `BoardPaused`, `AgentAlreadyRunning` and `LimitExceeded` too.
     """
     try:
         with transaction.atomic():
-            yield _locked(ground)
+            yield _locked(ground, by)
     except IntegrityError as error:
         raise _busy(ground.task, error) from error
 
 
-def _locked(ground: Ground) -> Ground:
+def _locked(ground: Ground, by: Actor) -> Ground:
     """In the order of locks, so that nobody changes it meanwhile."""
+    task = ground.task
     try:
-        board = ground.board and _locked_board(ground.board)
+        board = task.board if task else ground.board
+        board = board and _locked_board(board)
+        if task is not None:
+            _refuse_second(task)
         if board is not None:
             _keep_room(board)
-        if ground.task is not None:
-            hold(ground.task)
+        task = task and begin_task(task, ground.agent, by=by)
         if ground.may_queue:
             agent = ground.agent and hold(ground.agent)
         else:
@@ -62,9 +73,9 @@ def _locked(ground: Ground) -> Ground:
             _require_slots(ground.organization_id, board)
     except Agent.DoesNotExist as error:
         raise AgentNotFound from error
-    except (Board.DoesNotExist, Task.DoesNotExist) as error:
+    except (Board.DoesNotExist, BoardNotFound, TaskNotFound) as error:
         raise WorkGone from error
-    return replace(ground, agent=agent, board=board)
+    return replace(ground, agent=agent, board=board, task=task)
 
 
 def _locked_board(board: Board) -> Board:
@@ -73,15 +84,21 @@ def _locked_board(board: Board) -> Board:
 
 def _keep_room(board: Board) -> None:
     """Under the board's lock: refuse when the queue behind the free slots is full."""
-    live = Execution.objects.filter(board=board)
-    queued = live.filter(status=Status.QUEUED, admitted_epoch=None).count()
-    room = board.max_queue
     if board.max_concurrent is None:
         return
+    # The partial indexes that serve these counts begin with the organization.
+    live = Execution.objects.filter(organization_id=board.organization_id, board=board)
+    queued = live.filter(status=Status.QUEUED, admitted_epoch=None).count()
     admitted = live.filter(admitted_epoch__isnull=False).count()
-    room += max(0, board.max_concurrent - admitted)
-    if queued >= room:
+    if queued >= board.max_queue + max(0, board.max_concurrent - admitted):
         raise QueueFull(queue_size=queued, max_size=board.max_queue)
+
+
+def _refuse_second(task: Task) -> None:
+    """Under the board's lock, which every start of a task of the board takes."""
+    other = LiveWork.objects.filter(task_id=task.pk).first()
+    if other is not None:
+        raise TaskBusy(current_task_id=str(task.pk), current_execution_id=str(other.execution_id))
 
 
 def _free_agent(agent: Agent) -> Agent:

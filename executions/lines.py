@@ -6,6 +6,7 @@ back, each a range of positions in one execution; positions count on without a g
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,17 @@ FROM stretch CROSS JOIN LATERAL (
   ORDER BY position DESC LIMIT 1
 ) AS entry
 ORDER BY entry.position DESC LIMIT 1
+"""  # noqa: S608  A constant.
+# Read from the end of each execution's calls, which is what `one_row_a_tool_call` is in order of.
+_LAST_CALL = f"""{_STRETCHES}
+SELECT call.arguments
+FROM stretch CROSS JOIN LATERAL (
+  SELECT arguments FROM executions_toolcall
+  WHERE execution_id = stretch.id AND reply_position > stretch.after
+    AND reply_position <= stretch.until AND name = %(name)s AND status = 'complete'
+  ORDER BY reply_position DESC, position DESC LIMIT 1
+) AS call
+ORDER BY stretch.back LIMIT 1
 """  # noqa: S608  A constant.
 _LAST = 2**31 - 1
 
@@ -91,3 +103,9 @@ def leaf(execution: Execution, *, until: int = _LAST) -> UUID | None:
     """The last entry of its line, or of the part of it up to a position."""
     row = prepared.first(_LEAF, {"id": execution.id, "until": until})
     return row[0] if row else None
+
+
+def last_arguments(execution_id: UUID, tool: str) -> dict[str, Any] | None:
+    """The arguments of the last call of this tool that ended well, in its whole line."""
+    row = prepared.first(_LAST_CALL, {"id": execution_id, "name": tool})
+    return dict(json.loads(row[0])) if row else None

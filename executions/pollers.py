@@ -16,8 +16,9 @@ _NAMESPACE = UUID("6f0ad3b6-2c1c-5d0e-9f5e-2f8a4c7d1b52")
 # the rows that name it.
 _SIGN = """
 INSERT INTO executions_worker
-  (id, name, host, pid, queues, concurrency, running, started_at, seen_at, is_draining)
-VALUES (%(id)s, %(name)s, '', 0, %(places)s, 1, 0, clock_timestamp(), clock_timestamp(), false)
+  (id, name, host, pid, queues, kinds, concurrency, running, started_at, seen_at, is_draining)
+VALUES (%(id)s, %(name)s, '', 0, %(places)s, '[]', 1, 0, clock_timestamp(), clock_timestamp(),
+        false)
 ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, queues = excluded.queues
 RETURNING id
 """

@@ -9,7 +9,6 @@ from agents.activity import Actor
 from agents.errors import AgentNotFound
 from agents.models import Agent, LiveWork
 from boards.actions.boards import locked_board
-from boards.actions.tasks import hand_back
 from boards.models import Board, Seat, SeatRole
 from executions import actions
 from executions.models import TERMINAL, Execution
@@ -25,7 +24,6 @@ def remove_worker(board: Board, agent: Agent, *, by: Actor) -> None:
     locked = locked_board(board)
     if not Seat.objects.filter(board=locked, agent=agent, role=SeatRole.WORKER).exists():
         raise AgentNotFound
-    hand_back(locked, agent, by=by)
     if not Agent.objects.select_for_update(no_key=True).filter(pk=agent.pk).first():
         raise AgentNotFound
     live = Execution.objects.filter(agent=agent).exclude(status__in=TERMINAL)

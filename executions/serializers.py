@@ -7,8 +7,12 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from agents.runtime.tools.todo import STATUSES
+from boards.models import MergeStrategy
+from boards.serializers.tasks import RejectionsSerializer
 from executions import documents
-from executions.models import Condition, PauseReason, Status, WaitMode
+from executions.models import Condition, MergeStatus, PauseReason, Status, WaitMode
+from executions.review import shown
 
 _EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _USAGE = {"requests": 3, "input_tokens": 4120, "output_tokens": 310, "cached_tokens": 2048}
@@ -94,6 +98,8 @@ class LinksSerializer(Nested):
     finish = serializers.CharField()
     retry = serializers.CharField()
     fork = serializers.CharField()
+    approve = serializers.CharField()
+    reject = serializers.CharField()
     agent = serializers.CharField(required=False)
 
 
@@ -131,6 +137,36 @@ _DOCUMENT = {
 }
 
 
+class MergeProblemSerializer(Nested):
+    """What refused a merge, as its answer did, or the reading of what was changed."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    facts = serializers.DictField()
+
+
+class MergeSerializer(Nested):
+    """The newest merge of an execution's work; `sha` is what the branch points at since."""
+
+    status = serializers.ChoiceField(choices=MergeStatus.choices)
+    strategy = serializers.ChoiceField(choices=MergeStrategy.choices)
+    target = serializers.CharField()
+    sha = serializers.CharField(allow_null=True)
+    problem = MergeProblemSerializer(allow_null=True)
+
+
+class ReviewSerializer(Nested):
+    """How a decision on its work stands; `approval` is null where nothing is to be merged.
+
+    `problem` says why it was handed in without what it changed, which cannot be merged.
+    """
+
+    status = serializers.ChoiceField(choices=shown.STATUSES)
+    approval = serializers.UUIDField(allow_null=True)
+    merge = MergeSerializer(required=False)
+    problem = MergeProblemSerializer(required=False)
+
+
 class FamilyUsageSerializer(Nested):
     """What the children of an execution, and theirs, have used so far."""
 
@@ -139,6 +175,15 @@ class FamilyUsageSerializer(Nested):
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
+
+
+class TodoSerializer(Nested):
+    """One item of what an agent has written down to do."""
+
+    content = serializers.CharField()
+    status = serializers.ChoiceField(choices=STATUSES)
+    activeForm = serializers.CharField(required=False)  # noqa: N815  The word of the tool.
+    priority = serializers.ChoiceField(choices=["high", "medium", "low"], required=False)
 
 
 class ListedExecutionSerializer(Nested):
@@ -152,6 +197,7 @@ class ListedExecutionSerializer(Nested):
     status = serializers.ChoiceField(choices=Status.choices)
     wait = WaitSerializer(required=False)
     pause_reason = serializers.ChoiceField(choices=PauseReason.choices, required=False)
+    code = serializers.CharField(required=False, help_text="Of one that stands at a limit.")
     input = serializers.DictField()
     failure = FailureSerializer(required=False)
     turn = serializers.IntegerField()
@@ -185,6 +231,11 @@ class ExecutionSerializer(ListedExecutionSerializer):
     queue = QueuePlaceSerializer(required=False)
     output = serializers.JSONField(required=False)
     usage_of_children = FamilyUsageSerializer(required=False)
+    todos = TodoSerializer(
+        many=True, required=False, help_text="The list that the agent keeps with TodoWrite."
+    )
+    review = ReviewSerializer(required=False)
+    rejections = RejectionsSerializer(required=False)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return documents.document(instance)
@@ -251,6 +302,7 @@ class ResultSerializer(Nested):
     usage = UsageSerializer()
     failure = FailureSerializer(required=False)
     pause_reason = serializers.ChoiceField(choices=PauseReason.choices, required=False)
+    code = serializers.CharField(required=False, help_text="Of one that stands at a limit.")
     cancel_reason = serializers.CharField(required=False, allow_blank=True)
 
 

@@ -16,13 +16,13 @@ from rest_framework.exceptions import ValidationError
 from uuid_utils.compat import uuid7
 
 from agents.activity import Actor
+from agents.clock import ClockTimestamp
 from executions import states, stream
 from executions.engine import ends, waits
 from executions.errors import SignalMismatch, SignalsFull
 from executions.models import TERMINAL, Event, Execution, Signal, Status
+from executions.said import MESSAGE
 
-# Steers a run: every kind of agent that converses takes these at its boundaries.
-MESSAGE = "message"
 # What nobody consumes must end somewhere.
 MOST_PENDING = 10_000
 # Bytes of a value as JSON: an execution may have to hold a thousand of them at once.
@@ -181,7 +181,5 @@ def pending(execution_id: UUID, pattern: str) -> QuerySet[Signal]:
 def mark_consumed(signals: Sequence[Signal], *, by_key: str) -> None:
     """Consume them in the caller's transaction, whose commit of the run counts them."""
     rows = Signal.objects.filter(pk__in=[signal.pk for signal in signals], consumed_at=None)
-    consumed = rows.update(
-        consumed_at=states.ClockTimestamp(), consumed_by=by_key[:200], reserved_by=None
-    )
+    consumed = rows.update(consumed_at=ClockTimestamp(), consumed_by=by_key[:200], reserved_by=None)
     assert consumed == len(signals), "the execution's row is held, so nobody else consumes"

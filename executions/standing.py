@@ -10,11 +10,13 @@ from uuid import UUID
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
+from agents.clock import ClockTimestamp, clock
 from agents.models import Activity
 from agents.remote import served_as
+from agents.runtime.kinds import label_of
 from executions.models import Event, Execution, Status, Worker
 from executions.queries import QueuePlace, live_workers, queue_place, sign_expected_within
-from executions.states import ClockTimestamp, clock
+from executions.review import shown
 
 HOLDERS_SHOWN = 10
 _TOLD_BY = (
@@ -58,9 +60,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The live workers of the execution's queue, and the one that has it or had it last."""
+    """The live workers of the execution's queue, and the one that has it or had it last.
+
+    `threads` and `at_work` are of those that are `able`: that have its kind in its version.
+    """
 
     live: int = 0
+    able: int = 0
     threads: int = 0
     at_work: int = 0
     last: Worker | None = None
@@ -71,7 +77,8 @@ class Fleet:
 class Standing:
     """One execution at one moment of PostgreSQL's clock.
 
-    `told` has its last event of each kind, `by` who asked for what, newest first.
+    `told` has its last event of each kind, `by` who asked for what, newest first, `review` how a
+    decision on its work stands.
     """
 
     execution: Execution
@@ -81,6 +88,7 @@ class Standing:
     fleet: Fleet = field(default_factory=Fleet)
     told: Mapping[str, Event] = field(default_factory=dict)
     by: Sequence[Activity] = ()
+    review: Mapping[str, Any] | None = None
 
     def since(self) -> datetime | None:
         """When it came to be as it is, as its events tell."""
@@ -104,6 +112,7 @@ def standing(execution: Execution) -> Standing:
         fleet=_fleet(execution),
         told={event.type: event for event in last},
         by=list(asked.order_by("-id")[:10]),
+        review=shown.review_of(execution),
     )
 
 
@@ -147,17 +156,21 @@ def _holders(
 
 def _fleet(execution: Execution) -> Fleet:
     named = (execution.organization_id, execution.kind, execution.worker_queue)
-    alive = live_workers(served_as(*named)).values_list("concurrency", "running")
-    threads = list(alive)
+    alive = live_workers(served_as(*named)).values_list("concurrency", "running", "kinds")
+    workers = list(alive)
+    kind = label_of(execution.kind, execution.kind_version)
+    # One that polls, and one of an older release, does not say what it has.
+    able = [each for each in workers if not each[2] or kind in each[2]]
     is_alive = ExpressionWrapper(
         Q(seen_at__gt=ClockTimestamp() - sign_expected_within()), output_field=BooleanField()
     )
     had = Worker.objects.filter(name=execution.worker).annotate(is_alive=is_alive)
     last = had.order_by("-seen_at").first() if execution.worker else None
     return Fleet(
-        live=len(threads),
-        threads=sum(each[0] for each in threads),
-        at_work=sum(each[1] for each in threads),
+        live=len(workers),
+        able=len(able),
+        threads=sum(each[0] for each in able),
+        at_work=sum(each[1] for each in able),
         last=last,
         is_last_alive=bool(last and last.is_alive),
     )

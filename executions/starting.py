@@ -18,9 +18,15 @@ from agents.rest.authentication import caller_of
 from agents.rest.idempotency import key_of, scope_for, start_once
 from agents.rest.permissions import check_may
 from executions import actions, documents, queries
-from executions.bodies import ExecutionOrderSerializer, ForkSerializer, NothingSerializer
+from executions.bodies import (
+    ExecutionOrderSerializer,
+    ForkSerializer,
+    NothingSerializer,
+    RejectSerializer,
+)
 from executions.models import Execution
 from executions.orders import Fields, inline, read_execution, wish_of
+from executions.review.decisions import reject_work
 from executions.serializers import AcceptedSerializer
 
 _ONCE = (
@@ -32,7 +38,7 @@ _ONCE = (
 class StartingMixin:
     """POSTs of a view of executions that start one: 202, and `Location` says where to read it."""
 
-    starting_actions = ("create", "retry", "fork")
+    starting_actions = ("create", "retry", "fork", "reject")
     request: Request
 
     @extend_schema(
@@ -79,6 +85,23 @@ class StartingMixin:
         asked = self._body(ForkSerializer)  # type: ignore[attr-defined]  # The view's.
         wanted = {"checkpoint": asked["checkpoint"], "text": asked["input"]}
         return self._started(partial(actions.fork, self._original(), **wanted))
+
+    @extend_schema(
+        operation_id="executions_reject",
+        summary="Send the work of an execution back with a reason",
+        description="A new execution goes on where this one ended: it takes over the files and the "
+        "branch, is told the reason first, counts the turns on, and has the task again, which is "
+        "in progress with the agent that handed it in. Not in review: 409 `TASK_NOT_IN_REVIEW`; "
+        "decided before: 409 `ALREADY_DECIDED`; merged at this moment: 409 `MERGE_UNDER_WAY`."
+        + _ONCE,
+        request=RejectSerializer,
+        responses={202: AcceptedSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, exec_id: UUID) -> Response:
+        original = self._original()
+        asked = self._body(RejectSerializer)  # type: ignore[attr-defined]  # The view's.
+        return self._started(partial(reject_work, original, reason=asked["reason"]))
 
     def _original(self) -> Execution:
         found: Execution = self.get_object()  # type: ignore[attr-defined]  # The view's.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from agents.activity import Actor
+from agents.clock import clock
 from agents.models import Agent, LiveWork
 from agents.runtime.facts import Message, Role
-from executions import configuration, lines, signals, states, stream
+from executions import briefing, capacity, configuration, documents, lines, signals, states, stream
 from executions.configuration import Wish
 from executions.engine import ends
 from executions.engine.dispatch import dispatch_on_commit
@@ -38,9 +39,9 @@ def start(agent: Agent, wish: Wish, *, by: Actor) -> Execution:
     `signals`, and `AgentRunsItself`; nothing is written then.
     """
     wanted = Ground(agent.organization_id, agent, wish.board, wish.task, wish.may_queue)
-    with held(wanted) as ground:
+    with held(wanted, by=by) as ground:
         assert ground.agent is not None
-        return begin(ground, ground.agent, wish, by=by)
+        return begin(ground, ground.agent, _briefed(ground, wish), by=by)
 
 
 def start_inline(made: Agent, wish: Wish, *, by: Actor) -> Execution:
@@ -48,8 +49,16 @@ def start_inline(made: Agent, wish: Wish, *, by: Actor) -> Execution:
 
     The same as `start` in all else; the limits of the organization and the board hold.
     """
-    with held(Ground(made.organization_id, None, wish.board, wish.task, wish.may_queue)) as ground:
-        return begin(ground, made, wish, by=by)
+    wanted = Ground(made.organization_id, None, wish.board, wish.task, wish.may_queue)
+    with held(wanted, by=by) as ground:
+        return begin(ground, made, _briefed(ground, wish), by=by)
+
+
+def _briefed(ground: Ground, wish: Wish) -> Wish:
+    """The wish with the task's brief before the caller's words, where it asks for that."""
+    if not wish.is_briefed or ground.task is None:
+        return wish
+    return replace(wish, prompt=briefing.of(ground.task, wish.prompt))
 
 
 def begin(
@@ -83,7 +92,7 @@ def begin(
 
 def new(ground: Ground, **fields: Any) -> Execution:
     """The row of a run on this ground, which `accept` writes."""
-    now = states.clock()
+    now = clock()
     given = {"worker_queue": ground.board.worker_queue} if ground.board else {}
     return Execution(
         organization_id=ground.organization_id,
@@ -98,7 +107,7 @@ def new(ground: Ground, **fields: Any) -> Execution:
 
 def deadline_in(seconds: float | None) -> Any:
     """The time so many seconds from now, by PostgreSQL's clock; None has no deadline."""
-    return states.clock() + timedelta(seconds=seconds) if seconds else None
+    return clock() + timedelta(seconds=seconds) if seconds else None
 
 
 def accept(execution: Execution, opening: Opening, *, by: Actor) -> Execution:
@@ -120,11 +129,28 @@ def accept(execution: Execution, opening: Opening, *, by: Actor) -> Execution:
         _append(execution, opening.text, leaf=lines.leaf(execution) if past else None)
     for seq, (kind, facts) in enumerate(opening.events.items(), start=1):
         Event.objects.create(execution=execution, seq=seq, type=kind, data=facts)
+    if execution.task_id is not None:
+        _note_place(execution)
     kind, facts = next(iter(opening.events.items()))
     ends.record(execution, kind, by=by, **facts)
     dispatch_on_commit(execution.organization_id)
     stream.publish_on_commit(execution)
     return execution
+
+
+def _note_place(execution: Execution) -> None:
+    """An event of where the run of a task stands, if a limit keeps it from beginning at once."""
+    place = capacity.behind_a_limit(execution)
+    if place is None:
+        return
+    execution.event_seq += 1
+    execution.save(update_fields=["event_seq"])
+    Event.objects.create(
+        execution=execution,
+        seq=execution.event_seq,
+        type="task.queued",
+        data=documents.queue(place) or {},
+    )
 
 
 def _append(execution: Execution, text: str, *, leaf: Any) -> None:

@@ -12,11 +12,12 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import DateTimeField, F, Func, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.sql import UpdateQuery
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents.clock import ClockTimestamp
 from executions.errors import ExecutionState
 from executions.models import TERMINAL, Execution, Status
 
@@ -30,21 +31,6 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.COMPLETED: frozenset({Status.RUNNING, Status.PAUSED}),
     Status.FAILED: frozenset({Status.QUEUED, Status.RUNNING, Status.WAITING}),
 }
-
-
-class ClockTimestamp(Func):
-    """PostgreSQL's clock at this moment; `now()` is the start of the transaction."""
-
-    template = "clock_timestamp()"
-    output_field = DateTimeField()
-
-
-def clock() -> datetime:
-    """PostgreSQL's time now: the one clock by which deadlines and leases are judged."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
 
 
 # What ends with the old state: a claim and a permit with `running`, a reason with `paused`.

@@ -10,8 +10,15 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from agents.runtime.facts import Message, Role, ToolRequest
+from agents.runtime.transcript import Transcript
 from executions import lines
 from executions.models import EntryType, Execution
+
+# What the content of a summary has besides its text: how many of the messages before it, the newest
+# ones, go on being sent as they are.
+KEPT = "kept"
+# And that of a reply, where its model counted: how many characters of its conversation are a token.
+CHARACTERS = "characters_a_token"
 
 _TYPES = {
     Role.ASSISTANT: EntryType.LLM_CALL,
@@ -73,8 +80,19 @@ class Line:
         return row
 
 
-def load(execution: Execution) -> tuple[list[Message], Line]:
-    """Every message of an execution's line in order, a shared past included, and its end."""
+def load(execution: Execution) -> tuple[Transcript, Line]:
+    """An execution's line in order as its model is sent it, a shared past included, and its end.
+
+    A summary stands for what it sums up: all but the first message and those that it kept. How long
+    the tokens are is what the last reply that was counted says.
+    """
     rows = lines.rows(execution)
-    messages = [message_of(role, json.loads(content)) for _, _, role, content in rows]
-    return messages, Line(rows[-1][1] if rows else None)
+    transcript = Transcript([], turn=execution.turn)
+    for _, _, role, text in rows:
+        content = json.loads(text)
+        if KEPT in content:
+            transcript.shorten(content["text"], content[KEPT])
+        else:
+            transcript.add(message_of(role, content))
+        transcript.characters_a_token = content.get(CHARACTERS, transcript.characters_a_token)
+    return transcript, Line(rows[-1][1] if rows else None)

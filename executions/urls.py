@@ -5,11 +5,20 @@ from typing import Any
 from django.urls import include, path
 
 from agents.rest.plain_views import by_method
-from executions import direct, job_views, signal_views, stream_views, views
+from executions import (
+    direct,
+    job_views,
+    signal_views,
+    stream_views,
+    tool_decision_views,
+    views,
+    work_views,
+)
 from executions.agent_api import RemovalViewSet
+from executions.review import door
 
 _ONE = "executions/agents/<uuid:exec_id>"
-_CONTROLS = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork")
+_CONTROLS = ("cancel", "pause", "resume", "extend", "finish", "retry", "fork", "reject")
 _LIST: dict[str, Any] = {"get": "list"}
 
 # Typed as what `path` takes; Django calls both kinds.
@@ -17,6 +26,9 @@ _of_agent: Any = by_method(
     get=views.AgentExecutionViewSet.as_view(_LIST), post=direct.start_and_wait
 )
 _of_agent_async: Any = by_method(post=direct.start_and_leave)
+_approve: Any = by_method(post=door.approve)
+_start_agent: Any = by_method(post=work_views.start_agent)
+_start_task: Any = by_method(post=work_views.start_task)
 
 urlpatterns = [
     path("dispatch/", include("executions.remote.urls")),
@@ -34,6 +46,29 @@ urlpatterns = [
         "agents/<str:agent_id>/executions/async",
         _of_agent_async,
         name="agent-executions-async",
+    ),
+    path("agents/<str:agent_id>/start", _start_agent, name="agent-start"),
+    *(
+        path(
+            f"agents/<str:agent_id>/{control}",
+            work_views.AgentAtWorkViewSet.as_view({"post": control}),
+            name=f"agent-{control}",
+        )
+        for control in ("stop", "pause", "resume")
+    ),
+    path("boards/<uuid:board_id>/tasks/<uuid:task_id>/start", _start_task, name="task-start"),
+    *(
+        path(
+            f"boards/<uuid:board_id>/{what}",
+            work_views.BoardWorkViewSet.as_view({"get": what}),
+            name=f"board-{what}",
+        )
+        for what in ("capacity", "queue")
+    ),
+    path(
+        "organizations/<str:organization_id>/capacity",
+        work_views.OrganizationWorkViewSet.as_view({"get": "capacity"}),
+        name="organization-capacity",
     ),
     path(
         "executions/agents",
@@ -53,6 +88,7 @@ urlpatterns = [
         )
         for control in _CONTROLS
     ),
+    path(f"{_ONE}/approve", _approve, name="execution-approve"),
     path(f"{_ONE}/diff", views.ExecutionViewSet.as_view({"get": "diff"}), name="execution-diff"),
     path(
         f"{_ONE}/explain",
@@ -79,6 +115,24 @@ urlpatterns = [
     ),
     path(f"{_ONE}/children", views.ChildViewSet.as_view(_LIST), name="execution-children"),
     path(f"{_ONE}/tool-calls", views.ToolCallViewSet.as_view(_LIST), name="execution-tool-calls"),
+    path(
+        f"{_ONE}/tool-calls/<uuid:call_id>/output",
+        views.ToolCallViewSet.as_view({"get": "output"}),
+        name="tool-call-output",
+    ),
+    *(
+        path(
+            f"{_ONE}/tool-calls/<uuid:call_id>/{decision}",
+            tool_decision_views.ToolDecisionViewSet.as_view({"post": decision}),
+            name=f"tool-call-{decision}",
+        )
+        for decision in ("approve", "reject")
+    ),
+    path(
+        "executions/tool-calls",
+        tool_decision_views.AwaitingCallViewSet.as_view(_LIST),
+        name="tool-calls-awaiting",
+    ),
     path(
         f"{_ONE}/signals",
         signal_views.SignalViewSet.as_view({"get": "list", "post": "create"}),

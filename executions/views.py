@@ -21,7 +21,7 @@ from agents.rest.authentication import caller_of
 from agents.rest.idempotency import IdempotentMixin
 from agents.rest.pagination import NewestFirst
 from agents.rest.permissions import TenantMixin
-from executions import actions, documents, explanation, lines, queries
+from executions import actions, documents, explanation, lines, queries, wholes
 from executions.bodies import (
     CancelSerializer,
     ExtendSerializer,
@@ -37,6 +37,7 @@ from executions.filters import (
     EventFilter,
     ExecutionFilter,
     JobFilter,
+    ToolCallFilter,
 )
 from executions.job_serializers import ListedJobSerializer
 from executions.models import Checkpoint, Entry, Event, Execution, Job, Status, ToolCall
@@ -47,12 +48,17 @@ from executions.transcript_serializers import (
     CheckpointStateSerializer,
     EntrySerializer,
     EventSerializer,
+    OffsetSerializer,
     ToolCallSerializer,
+    WholeOutputSerializer,
 )
 
 Row = TypeVar("Row", bound=Model)
 
 EXEC_ID = OpenApiParameter("exec_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+CALL_ID = OpenApiParameter(
+    "call_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The `id` of the tool call."
+)
 AGENT_ID = OpenApiParameter(
     "agent_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="An agent's id or slug."
 )
@@ -93,7 +99,7 @@ class ExecutionViewSet(  # type: ignore[misc]  # Mixins name DRF's request, the 
     queryset = Execution.objects.all()
     serializer_class = ExecutionSerializer
     filterset_class: Any = ExecutionFilter
-    required_scope = dict.fromkeys(_CHANGING, Scope.RUN)
+    required_scope = {**dict.fromkeys(_CHANGING, Scope.RUN), "reject": Scope.APPROVE}
     lookup_url_kwarg = "exec_id"
 
     def get_queryset(self) -> QuerySet[Execution]:
@@ -377,7 +383,24 @@ class CheckpointViewSet(_Transcript[Checkpoint]):
 class ToolCallViewSet(_Transcript[ToolCall]):
     queryset = ToolCall.objects.all()
     serializer_class = ToolCallSerializer
+    filterset_class = ToolCallFilter
     pagination_class = OldestFirst
+
+    @extend_schema(
+        operation_id="executions_tool_calls_output",
+        summary="Read the whole output of a tool call",
+        description="Of a call whose `output` is cut: in pages of at most "
+        f"{wholes.PAGE_BYTES // 1024} KiB, each with the offset of the next. Of any other, and of "
+        "one whose output a hook has looked at: 404 `WHOLE_OUTPUT_NOT_FOUND`.",
+        parameters=[CALL_ID, OffsetSerializer],
+        responses=WholeOutputSerializer,
+    )
+    def output(self, request: Request, exec_id: UUID, call_id: UUID) -> Response:
+        asked = OffsetSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        call = get_object_or_404(self.get_queryset(), pk=call_id)
+        page = wholes.page(call, asked.validated_data["offset"])
+        return Response(WholeOutputSerializer(page).data)
 
 
 @extend_schema(parameters=[EXEC_ID])

@@ -24,6 +24,7 @@ from agents.models import (
     Organization,
     Role,
     User,
+    WebhookEndpoint,
 )
 from boards.actions import create_board, create_task, seat_agent
 from boards.models import Board, SeatRole, Task
@@ -61,6 +62,12 @@ def make_agent(organization: Organization, **fields: Any) -> Agent:
     )
 
 
+def make_endpoint(organization: Organization, **fields: Any) -> WebhookEndpoint:
+    """An endpoint that is told of everything, with its secret in the clear."""
+    told = {"name": "Owls", "url": "https://owls.example/hook", "types": ["*"], **fields}
+    return actions.create_endpoint(organization, told, by=SYSTEM)
+
+
 def make_board(organization: Organization, **fields: Any) -> Board:
     return create_board(organization, {"name": f"Board {next(_numbers)}", **fields}, by=SYSTEM)
 
@@ -74,6 +81,13 @@ def make_seat(board: Board, role: str = SeatRole.WORKER, **agent: Any) -> Agent:
     seated = make_agent(board.organization, **agent)
     seat_agent(board, seated, by=SYSTEM, role=role)
     return seated
+
+
+def make_task_for(agent: Agent, **fields: Any) -> Task:
+    """A new task of nobody on a new board, on which the agent gets its seat."""
+    board = make_board(agent.organization)
+    seat_agent(board, agent, by=SYSTEM)
+    return make_task(board, **fields)
 
 
 def acting(agent: Agent) -> Actor:

@@ -58,7 +58,10 @@ class WorkerProcess:
         self.pid = self.process.pid
 
     def wait_until_alive(self) -> None:
-        wait_until(lambda: self._is_dead() or Worker.objects.filter(pid=self.pid).exists())
+        # A process begins in two seconds, on a busy machine in a minute.
+        wait_until(
+            lambda: self._is_dead() or Worker.objects.filter(pid=self.pid).exists(), seconds=120
+        )
         if self._is_dead():
             raise AssertionError(self.log.read_text()[-4000:])
 

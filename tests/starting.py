@@ -39,7 +39,7 @@ def a_board(organization: Organization, **fields: Any) -> Board:
     )
 
 
-def tool(name: str, **arguments: Any) -> dict[str, Any]:
+def tool(name: str, /, **arguments: Any) -> dict[str, Any]:
     """A turn of a script that calls one tool."""
     return {"tools": [{"name": name, "input": arguments}]}
 

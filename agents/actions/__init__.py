@@ -16,7 +16,22 @@ from agents.actions.credentials import (
     revoke_token,
     rotate_token,
 )
-from agents.actions.gateways import change_gateway, create_gateway, delete_gateway
+from agents.actions.endpoints import (
+    change_endpoint,
+    create_endpoint,
+    delete_endpoint,
+    give_up,
+    ping,
+    redeliver,
+    redeliver_failed,
+    rotate_endpoint_secret,
+)
+from agents.actions.gateways import (
+    change_gateway,
+    create_gateway,
+    delete_gateway,
+    rotate_gateway_secret,
+)
 from agents.actions.organizations import (
     add_member,
     change_member,
@@ -28,20 +43,29 @@ from agents.actions.organizations import (
 __all__ = [
     "KeyTerms",
     "add_member",
+    "change_endpoint",
     "change_gateway",
     "change_member",
     "configure_agent",
     "create_agent",
+    "create_endpoint",
     "create_gateway",
     "create_key",
     "create_organization",
     "create_token",
     "delete_agent",
+    "delete_endpoint",
     "delete_gateway",
+    "give_up",
     "pause_agent",
+    "ping",
+    "redeliver",
+    "redeliver_failed",
     "remove_member",
     "revoke_key",
     "revoke_token",
+    "rotate_endpoint_secret",
+    "rotate_gateway_secret",
     "rotate_token",
     "unpause_agent",
     "update_organization",

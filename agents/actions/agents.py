@@ -7,13 +7,14 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Max
 
+from agents import departures
 from agents.actions import configuration, slugs
 from agents.activity import Actor, Target, record
 from agents.errors import AgentAlreadyRunning, AgentNotFound, AgentSlugTaken, GatewayNotFound
 from agents.models import Agent, Gateway, Organization, SoulVersion
 
 # What a run was started with, and what an operator reads beside it while it goes on.
-_FIXED_WHILE_LIVE = frozenset({"tools", "model"})
+_FIXED_WHILE_LIVE = frozenset({"tools", "model", "hooks"})
 
 
 @transaction.atomic
@@ -43,8 +44,8 @@ def create_agent(organization: Organization, fields: Mapping[str, Any], *, by: A
 def configure_agent(agent: Agent, changes: Mapping[str, Any], *, by: Actor) -> Agent:
     """Change an agent's fields; another soul becomes its next version.
 
-    Raises `AgentAlreadyRunning` for other tools or another model while it has a live execution,
-    `AgentSlugTaken`, and the refusals of `configuration.check`.
+    Raises `AgentAlreadyRunning` for other tools, hooks or another model while it has a live
+    execution, `AgentSlugTaken`, and the refusals of `configuration.check`.
     """
     locked = _locked(agent)
     wanted = {name: value.lower() if name == "slug" else value for name, value in changes.items()}
@@ -84,10 +85,11 @@ def unpause_agent(agent: Agent, *, by: Actor) -> Agent:
 
 @transaction.atomic
 def delete_agent(agent: Agent, *, by: Actor) -> None:
-    """Remove an agent, its souls, tokens and seat; its activity stays.
+    """Remove an agent, its souls, tokens and seat; its activity stays, its tasks are handed back.
 
     Raises `AgentAlreadyRunning` while it has a live execution.
     """
+    departures.prepare(agent, by=by)
     locked = _locked(agent)
     _refuse_if_live(locked)
     _tell("agent.deleted", locked, by, name=locked.name, slug=locked.slug)

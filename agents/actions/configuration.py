@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -15,8 +16,9 @@ from agents.actions.refusals import UnknownTool
 from agents.remote import REMOTE, is_remote
 from agents.runtime.kinds import registered
 from agents.runtime.llm import UnknownModel, check_model_name
-from agents.runtime.tools.catalogue import check_names
-from agents.runtime.tools.registry import UnknownTools
+from agents.runtime.tools import approval, hooks
+from agents.runtime.tools.catalogue import arguments_of, check_names, is_known
+from agents.runtime.tools.registry import EVERY_TOOL, UnknownTools
 
 # An `external` agent runs itself: it fetches its inbox and works through the agent-scoped API. A
 # `remote` one is carried on by workers that poll for it; `remote:` and a name tells theirs apart.
@@ -29,19 +31,67 @@ TOOLS_SHAPE: dict[str, Any] = {
     "maxItems": 200,
     "uniqueItems": True,
 }
+_TOOL_NAME_SHAPE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 80}
+_HELD_CALLS_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["tool"],
+    "additionalProperties": False,
+    "properties": {
+        "tool": _TOOL_NAME_SHAPE,
+        "arguments": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 20,
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 1000},
+        },
+    },
+}
+APPROVAL_REQUIRED_SHAPE: dict[str, Any] = {
+    "type": "array",
+    "items": {"anyOf": [_TOOL_NAME_SHAPE, _HELD_CALLS_SHAPE]},
+    "maxItems": 200,
+}
+_MODEL_NAME_SHAPE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 200}
+_REACHED_SHAPE: dict[str, Any] = {
+    "base_url": {"type": "string", "maxLength": 1000, "pattern": r"^(https?://\S+)?$"},
+    # Other variables of the server's environment hold other secrets (see runtime.endpoint).
+    "api_key_env": {
+        "type": "string",
+        "maxLength": 100,
+        "pattern": r"^([A-Z][A-Z0-9_]*_API_KEY)?$",
+    },
+}
+_ANSWERS_SHAPE: dict[str, Any] = {
+    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
+    "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000_000},
+    "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    "thinking": {"enum": [None, True, False, "minimal", "low", "medium", "high"]},
+    # Below it, what is kept of a conversation would be next to nothing.
+    "context_tokens": {"type": ["integer", "null"], "minimum": 2000, "maximum": 100_000_000},
+}
+# What a task may say of how its model answers; where that is reached is its agent's matter.
+ANSWER_SETTINGS_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": _ANSWERS_SHAPE,
+}
+_FALLBACK_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["model"],
+    "additionalProperties": False,
+    "properties": {"model": _MODEL_NAME_SHAPE, **_REACHED_SHAPE},
+}
 MODEL_SETTINGS_SHAPE: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "base_url": {"type": "string", "maxLength": 1000, "pattern": r"^(https?://\S+)?$"},
-        # Other variables of the server's environment hold other secrets (see runtime.endpoint).
-        "api_key_env": {
-            "type": "string",
-            "maxLength": 100,
-            "pattern": r"^([A-Z][A-Z0-9_]*_API_KEY)?$",
+        **_REACHED_SHAPE,
+        **_ANSWERS_SHAPE,
+        "fallback_models": {
+            "type": "array",
+            "maxItems": 5,
+            "items": {"anyOf": [_MODEL_NAME_SHAPE, _FALLBACK_SHAPE]},
         },
-        "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
-        "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000_000},
         "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": 3600},
         "retries": {"type": "integer", "minimum": 0, "maximum": 20},
     },
@@ -61,6 +111,18 @@ ACTIONS_SHAPE: dict[str, Any] = {
             "output_schema": {"type": "object"},
         },
     },
+}
+
+_PATHS = {
+    "type": "array",
+    "items": {"type": "string", "maxLength": 200},
+    "maxItems": 20,
+    "uniqueItems": True,
+}
+HOOKS_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": dict.fromkeys(hooks.STAGES, _PATHS),
 }
 
 
@@ -84,8 +146,45 @@ def check_tools(value: Any) -> None:
     check_shape(TOOLS_SHAPE, value)
 
 
+def check_approval_required(value: Any) -> None:
+    """Refuse what is no list of tools and patterns, or names arguments that a tool has not.
+
+    A pattern for an argument that no call has would hold nothing, and nobody would notice.
+    """
+    check_shape({**APPROVAL_REQUIRED_SHAPE, "items": {"type": ["string", "object"]}}, value)
+    problems = []
+    for number, entry in enumerate(value):
+        try:
+            check_shape(_TOOL_NAME_SHAPE if isinstance(entry, str) else _HELD_CALLS_SHAPE, entry)
+        except ValidationError as error:
+            problems += [f"$[{number}]{problem.removeprefix('$')}" for problem in error.messages]
+        else:
+            problems += [f"$[{number}]: {problem}" for problem in _unknown_arguments(entry)]
+    _refuse(problems)
+
+
+def _unknown_arguments(entry: Any) -> list[str]:
+    name, patterns = approval.tool_of(entry), approval.patterns_of(entry)
+    if not patterns or (name != EVERY_TOOL and not is_known(name)):
+        return []
+    known = arguments_of(name)
+    return [
+        f"{name} has no argument {argument!r}; valid: {', '.join(sorted(known)) or 'none'}."
+        for argument in patterns
+        if argument not in known
+    ]
+
+
 def check_model_settings(value: Any) -> None:
+    """Refuse settings that a model does not have, and fallbacks that cannot be opened."""
     check_shape(MODEL_SETTINGS_SHAPE, value)
+    for other in value.get("fallback_models", ()):
+        check_model(other if isinstance(other, str) else other["model"])
+
+
+def check_answer_settings(value: Any) -> None:
+    """Refuse settings that do not say how a model answers."""
+    check_shape(ANSWER_SETTINGS_SHAPE, value)
 
 
 def check_actions(value: Any) -> None:
@@ -98,6 +197,25 @@ def check_actions(value: Any) -> None:
         if field in action and (problem := schema_problem(action[field]))
     ]
     _refuse(problems)
+
+
+def check_hooks(value: Any) -> None:
+    """Refuse what is no function of the modules that this installation has loaded for it."""
+    check_shape(HOOKS_SHAPE, value)
+    _refuse(
+        f"{stage}: {problem}"
+        for stage, paths in value.items()
+        for path in paths
+        if (problem := _hook_problem(path))
+    )
+
+
+def _hook_problem(path: str) -> str:
+    try:
+        hooks.find(path, within=settings.SIGNALBOX_MODULES)
+    except hooks.HookUnknown as error:
+        return str(error)
+    return ""
 
 
 def check_model(value: str) -> None:
@@ -141,9 +259,11 @@ def check_limit(value: int | None) -> None:
 
 FIELD_CHECKS: dict[str, Callable[[Any], None]] = {
     "tools": check_tools,
+    "approval_required": check_approval_required,
     "model": check_model,
     "model_settings": check_model_settings,
     "actions": check_actions,
+    "hooks": check_hooks,
     "kind": check_kind,
     "max_turns": check_turns,
     "max_concurrency": check_limit,
@@ -167,7 +287,8 @@ def check(
             problems[name] = error.messages
     if problems:
         raise InvalidFields(problems)
-    check_tool_names(fields.get("tools"))
+    held = map(approval.tool_of, fields.get("approval_required") or ())
+    check_tool_names([*(fields.get("tools") or ()), *held])
 
 
 def check_shape(shape: Mapping[str, Any], value: Any) -> None:

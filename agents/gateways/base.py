@@ -2,19 +2,29 @@
 
 from typing import Protocol
 
-from agents.gateways import inbox
-from agents.models import GatewayKind, Message
-
-
-class DeliveryFailed(Exception):
-    """The other side did not take the message; says why, for operators only."""
+from agents.gateways import inbox, webhook
+from agents.models import Gateway, GatewayKind, Message
 
 
 class Adapter(Protocol):
-    """Delivers messages of one kind of gateway."""
+    """Delivers messages of one kind of gateway; runs on the loop of the portal, without rows."""
 
-    def deliver(self, message: Message) -> None:
+    # Whether a message is delivered by being written: then nothing is asked to deliver it.
+    is_immediate: bool
+
+    async def deliver(self, gateway: Gateway, message: Message) -> None:
         """Hand the message over, at least once. Raises `DeliveryFailed`."""
 
+    async def check(self, gateway: Gateway) -> None:
+        """See whether the other side answers. Raises `DeliveryFailed`."""
 
-ADAPTERS: dict[str, Adapter] = {GatewayKind.INBOX: inbox.Inbox()}
+
+ADAPTERS: dict[str, Adapter] = {
+    GatewayKind.INBOX: inbox.Inbox(),
+    GatewayKind.WEBHOOK: webhook.Webhook(),
+}
+
+
+def adapter_of(gateway: Gateway | None) -> Adapter:
+    """Whoever has no gateway is reached by the inbox."""
+    return ADAPTERS[gateway.kind if gateway else GatewayKind.INBOX]

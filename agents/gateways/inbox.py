@@ -1,10 +1,15 @@
 """The default gateway: a message waits here until its recipient fetches it."""
 
-from agents.models import Message
+from agents.models import Gateway, Message
 
 
 class Inbox:
     """Delivers by being there: the row is what the recipient reads once it is committed."""
 
-    def deliver(self, message: Message) -> None:
+    is_immediate = True
+
+    async def deliver(self, gateway: Gateway, message: Message) -> None:
+        pass
+
+    async def check(self, gateway: Gateway) -> None:
         pass

@@ -3,6 +3,13 @@
 from agents.models.activity import Activity, ActorKind
 from agents.models.agent import Agent, LiveWork, SoulVersion
 from agents.models.credentials import AgentToken, IntegrationKey, Scope
+from agents.models.endpoint import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    DisabledBecause,
+    WebhookEndpoint,
+)
 from agents.models.gateway import Gateway, GatewayKind
 from agents.models.idempotency import IdempotencyKey
 from agents.models.lookups import Alike
@@ -16,6 +23,10 @@ __all__ = [
     "AgentToken",
     "Alike",
     "Audience",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryState",
+    "DisabledBecause",
     "Gateway",
     "GatewayKind",
     "IdempotencyKey",
@@ -30,4 +41,5 @@ __all__ = [
     "Scope",
     "SoulVersion",
     "User",
+    "WebhookEndpoint",
 ]

@@ -11,9 +11,11 @@ from agents.models.organization import Organization
 class Agent(Keyed):
     """A configured actor. Empty configuration falls back to its board, then to the settings.
 
-    `tools` is an allow-list (null: fall back, []: none, ["*"]: all); `actions` maps a name to
+    `tools` is an allow-list (null: fall back, []: none, ["*"]: all); `approval_required` lists the
+    calls that need a person, and its board's list adds to it; `actions` maps a name to
     `{prompt, input_schema?, output_schema?}`; `model_settings` has the fields of
-    `agents.runtime.spec.ModelSettings`; budgets are in tokens and seconds. An agent of the kind
+    `agents.runtime.spec.ModelSettings`; budgets are in tokens and seconds; `hooks` maps `pre_tool`
+    and `post_tool` to dotted paths of functions. An agent of the kind
     `external` runs itself. The gateway is of the same organization: `agent_gateway_of_its_own`,
     a foreign key over both columns, which the migration adds.
     """
@@ -27,7 +29,11 @@ class Agent(Keyed):
     model_settings = models.JSONField(default=dict, blank=True)
     soul = models.TextField(blank=True)
     tools = models.JSONField(null=True, blank=True)
+    approval_required = models.JSONField(default=list, blank=True)
     actions = models.JSONField(default=dict, blank=True)
+    hooks = models.JSONField(
+        default=dict, blank=True, help_text="Functions around each tool call, by dotted path."
+    )
     max_turns = models.PositiveIntegerField(null=True, blank=True)
     max_concurrency = models.PositiveIntegerField(
         null=True, blank=True, default=1, help_text="Executions at once; empty means no limit."

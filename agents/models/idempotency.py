@@ -10,6 +10,7 @@ class IdempotencyKey(Keyed):
 
     Written in the transaction of the effect. `response_status` is null while a start that the
     row points at (`execution_id`) has not been answered; a repeat attaches to that execution.
+    Until `settles_at` what was answered may still become something else.
     """
 
     caller = models.CharField(max_length=80)
@@ -21,6 +22,7 @@ class IdempotencyKey(Keyed):
     response_headers = models.JSONField(default=dict)
     response_body = models.JSONField(null=True)
     execution_id = models.UUIDField(null=True)
+    settles_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
 

@@ -24,6 +24,9 @@ class MessageKind(models.TextChoices):
     QUESTION = "question"
     ANSWER = "answer"
     DECISION = "decision"
+    ONBOARDING = "onboarding"
+    ALERT = "alert"
+    WEBHOOK = "webhook"
 
 
 class MessageState(models.TextChoices):
@@ -46,7 +49,9 @@ class Message(Keyed):
     """One thing said to one agent, or to the people of the organization.
 
     The ids of things on higher floors are plain values: a message outlives them, and its
-    recipient too. `failure` says why the last attempt failed, `answer` what people replied.
+    recipient too. `failure` says why the last attempt failed, `answer` what people replied. A
+    pending one is tried at `due_at`; whoever tries counts `attempts`, which is its claim, and puts
+    `due_at` off for as long as the claim lasts.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
@@ -70,6 +75,7 @@ class Message(Keyed):
     attempts = models.PositiveSmallIntegerField(default=0)
     failure = models.TextField(blank=True)
     answer = models.TextField(blank=True)
+    due_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     delivered_at = models.DateTimeField(null=True)
     acknowledged_at = models.DateTimeField(null=True)
@@ -84,6 +90,11 @@ class Message(Keyed):
                 condition=models.Q(audience=Audience.AGENT) | models.Q(recipient=None),
                 name="people_are_no_one_agent",
             ),
+            models.CheckConstraint(
+                condition=models.Q(state=MessageState.PENDING, due_at__isnull=False)
+                | (~models.Q(state=MessageState.PENDING) & models.Q(due_at=None)),
+                name="a_message_is_due_exactly_while_pending",
+            ),
         ]
         indexes = [
             # Serves the operators' list, newest first.
@@ -96,6 +107,16 @@ class Message(Keyed):
                 fields=["recipient", "id"],
                 condition=models.Q(state="delivered"),
                 name="message_inbox",
+            ),
+            # Serves what is to be delivered next.
+            models.Index(
+                fields=["due_at"], condition=models.Q(state="pending"), name="message_due"
+            ),
+            # Serves an execution that ends its turn: what it has asked and was not answered.
+            models.Index(
+                fields=["execution_id"],
+                condition=models.Q(kind="question", answer=""),
+                name="message_open_question",
             ),
         ]
 

@@ -2,7 +2,6 @@
 
 import hmac
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -47,7 +46,17 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 USED_EVERY = timedelta(minutes=1)
 SEEN_EVERY = timedelta(seconds=30)
 _Credential = TypeVar("_Credential", IntegrationKey, AgentToken)
+# Of a request object, which headers cannot set.
+_LET_IN = "_signalbox_caller"
 _TOKEN = re.compile(r"(sbk|sba)_([0-9a-f]{16})_([A-Za-z0-9_-]{16,128})")
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The execution that calls for its agent, and the board that it is on."""
+
+    execution_id: UUID
+    board_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Caller:
     """Who made a request, and in which organization. No scopes means all that the role allows.
 
     `organization` and `role` are empty for a person who is a member of none, or at an endpoint
-    that needs none; `role` is empty for an agent.
+    that needs none; `role` is empty for an agent. `within` is of agents that Signalbox runs.
     """
 
     kind: ActorKind
@@ -65,6 +74,7 @@ class Caller:
     role: Role | None
     scopes: frozenset[str]
     agent: Agent | None
+    within: Within | None = None
 
     @property
     def actor(self) -> Actor:
@@ -102,13 +112,36 @@ class CallerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
         view = request.parser_context.get("view")
         plain = request._request
+        known = getattr(plain, _LET_IN, None)
+        if known is not None:
+            return Principal(known.id, known.name), known
         if not presented(plain) and not plain.user.is_authenticated:
+            throttle.admit_address(plain)
             return None
         caller = authenticate(plain, anywhere=getattr(view, "organization_optional", False))
         return _user_of(plain, caller), caller
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="signalbox"'
+
+
+def let_in(request: HttpRequest, caller: Caller) -> None:
+    """Say who makes a request that this process makes itself; nothing outside can say so."""
+    setattr(request, _LET_IN, caller)
+
+
+def as_agent(agent: Agent, within: Within | None = None) -> Caller:
+    """The agent as a caller, in its organization."""
+    return Caller(
+        kind=ActorKind.AGENT,
+        id=agent.id,
+        name=agent.name,
+        organization=agent.organization,
+        role=None,
+        scopes=frozenset(),
+        agent=agent,
+        within=within,
+    )
 
 
 def caller_of(request: Request) -> Caller:
@@ -123,14 +156,22 @@ def authenticate(request: HttpRequest, *, anywhere: bool = False) -> Caller:
 
     A plain async view that asks it in a thread must be exempt from Django's CSRF check.
 
-    Raises a 401 refusal for no or unusable credentials, 429 after many of them from one address,
-    CsrfFailed, OrganizationRequired, OrganizationNotFound.
+    Raises a 401 refusal for no or unusable credentials, 429 after many of them from one address
+    or too many requests of one caller, CsrfFailed, OrganizationRequired, OrganizationNotFound.
     """
+    caller = _found(request, anywhere=anywhere)
+    throttle.let_in(request)
+    return caller
+
+
+def _found(request: HttpRequest, *, anywhere: bool) -> Caller:
     token = presented(request)
     if token:
-        return _counted(request, lambda: _by_token(request, token))
+        return _counted(request, token)
     if not request.user.is_authenticated:
+        throttle.admit_address(request)
         raise NotSignedIn
+    throttle.admit_person(request, request.user.pk)
     if request.method not in SAFE_METHODS:
         _enforce_csrf(request)
     return _by_session(request, request.user, anywhere=anywhere)
@@ -161,21 +202,23 @@ def _user_of(request: HttpRequest, caller: Caller) -> Any:
     return Principal(caller.id, caller.name)
 
 
-def _counted(request: HttpRequest, look_up: Callable[[], Caller]) -> Caller:
-    """The look-up; its failures are counted by address. A usable token is never refused."""
+def _counted(request: HttpRequest, token: str) -> Caller:
+    """Who has the token. Its use is counted by token, its failure by address."""
     try:
-        return look_up()
+        return _by_token(request, token)
     except (TokenInvalid, TokenExpired, TokenRevoked) as failure:
-        seconds = throttle.count_failure(request)
-        if seconds is None:
-            raise
-        raise AuthenticationThrottled(retry_after=seconds) from failure
+        try:
+            throttle.note_failure(request, token)
+        except AuthenticationThrottled as throttled:
+            raise throttled from failure
+        raise
 
 
 def _by_token(request: HttpRequest, token: str) -> Caller:
     found = _TOKEN.fullmatch(token)
     if found is None:
         raise TokenInvalid
+    throttle.admit_token(request, token)
     kind, prefix, secret = found.groups()
     if kind == AgentToken.KIND:
         return _agent(request, prefix, secret)
@@ -204,15 +247,7 @@ def _agent(request: HttpRequest, prefix: str, secret: str) -> Caller:
     agent = _usable(tokens.filter(prefix=prefix).first(), secret).agent
     _require_slug(request, agent.organization)
     _touch(agent, "last_seen_at", SEEN_EVERY)
-    return Caller(
-        kind=ActorKind.AGENT,
-        id=agent.id,
-        name=agent.name,
-        organization=agent.organization,
-        role=None,
-        scopes=frozenset(),
-        agent=agent,
-    )
+    return as_agent(agent)
 
 
 def _usable(found: _Credential | None, secret: str) -> _Credential:

@@ -17,7 +17,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # A client that writes its whole body before it reads gets to see the answer if this much of the
 # rest is read and thrown away; closing with unread bytes resets its connection.
-_DISCARDED_LIMITS = 16
+DISCARDED_LIMITS = 16
 _DISCARDED_SECONDS = 5
 
 
@@ -31,17 +31,17 @@ def limit_body(app: App, limit: int) -> App:
     async def bounded(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
-        body = b"" if _declared(scope) > limit else await _body(receive, limit)
+        body = b"" if declared(scope) > limit else await _body(receive, limit)
         if body is None:
             return None
-        if _declared(scope) > limit or len(body) > limit:
+        if declared(scope) > limit or len(body) > limit:
             return await _refuse(scope, receive, send, limit)
         return await app(_with_length(scope, len(body)), _replayed(body, receive), send)
 
     return bounded
 
 
-def _declared(scope: Message) -> int:
+def declared(scope: Message) -> int:
     """The Content-Length, or 0 if there is none that is a number."""
     text = _header(scope, b"content-length")
     return int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
@@ -66,7 +66,7 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
 
 
 def _with_length(scope: Message, length: int) -> Message:
-    if not length or _declared(scope):
+    if not length or declared(scope):
         return scope
     headers = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
     return {**scope, "headers": [*headers, (b"content-length", b"%d" % length)]}
@@ -91,11 +91,12 @@ async def _refuse(scope: Message, receive: Receive, send: Send, limit: int) -> N
     lines = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
     await send({"type": "http.response.start", "status": 413, "headers": lines})
     await send({"type": "http.response.body", "body": response.content, "more_body": True})
-    await _discard(receive, limit * _DISCARDED_LIMITS)
+    await discard(receive, limit * DISCARDED_LIMITS)
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _discard(receive: Receive, most: int) -> None:
+async def discard(receive: Receive, most: int) -> None:
+    """Read on and throw away, no more than so many bytes and for no longer than is bearable."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISCARDED_SECONDS):
             while most > 0:

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +19,13 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from agents.models import IdempotencyKey
 from agents.rest.authentication import Caller
+from agents.rest.follow_up import FollowedUp
 from agents.rest.refusals import IdempotencyInFlight, IdempotencyKeyInvalid, IdempotencyMismatch
 
 LIFETIME = timedelta(hours=24)
 LONGEST_KEY = 255
+# Longer than any follow-up: by then its process is gone, and the first answer stands.
+FOLLOW_UP_LASTS = timedelta(seconds=60)
 LOCK_WAIT = timedelta(seconds=10)
 _KEPT_HEADERS = ("Location", "ETag")
 _PRUNED_AT_ONCE = 1000
@@ -96,7 +99,7 @@ def start_once(
 
 
 class IdempotentMixin:
-    """Every POST of the view runs in one transaction, and with a key only once.
+    """Every request of `once_methods` runs in one transaction, and with a key only once.
 
     The first answer is given again, without the fields named in `secret_fields`. An answer of
     400 or more undoes what was written, and does not use up its key. Those of
@@ -105,35 +108,62 @@ class IdempotentMixin:
 
     secret_fields: Iterable[str] = ()
     starting_actions: Iterable[str] = ()
+    once_methods: Collection[str] = ("POST",)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]  # APIView's.
-        post = getattr(self, "post", None)
+        name = str(request.method).lower()
+        method = getattr(self, name, None)
         starts = getattr(self, "action", "") in set(self.starting_actions)
-        if request.method == "POST" and post is not None and not starts:
+        if request.method in self.once_methods and method is not None and not starts:
             # The view object lives for this one request; `dispatch` looks its method up next.
-            self.post = _once(post, request, frozenset(self.secret_fields))
+            setattr(self, name, _once(method, request, frozenset(self.secret_fields)))
 
 
 def _once(
-    post: Callable[..., Response], request: Request, secrets: frozenset[str]
+    method: Callable[..., Response], request: Request, secrets: frozenset[str]
 ) -> Callable[..., Response]:
     def carry_out(*args: Any, **kwargs: Any) -> Response:
         key = key_of(request)
+        if key is None or not isinstance(request.auth, Caller):
+            with transaction.atomic():
+                response = _undone_if_refused(method(*args, **kwargs))
+            return response.follow_up() if isinstance(response, FollowedUp) else response
+        scope = _scope(request.auth, request, request.data, key)
         with transaction.atomic():
-            if key is None or not isinstance(request.auth, Caller):
-                return _undone_if_refused(post(*args, **kwargs))
-            scope = _scope(request.auth, request, request.data, key)
-            _try_lock(scope)
-            row = _live_row(scope)
-            if row is not None:
-                return _replayed(row)
-            response = _undone_if_refused(post(*args, **kwargs))
-            if response.status_code < 400:
-                _remember_response(scope, response, secrets)
-            return response
+            response = _first_answer(scope, lambda: method(*args, **kwargs), secrets)
+        if isinstance(response, FollowedUp):
+            return _followed_up(scope, response, secrets)
+        return response
 
     return carry_out
+
+
+def _first_answer(
+    scope: Scope, answer: Callable[[], Response], secrets: frozenset[str]
+) -> Response:
+    _try_lock(scope)
+    row = _live_row(scope)
+    if row is not None:
+        return _replayed(row)
+    response = _undone_if_refused(answer())
+    if isinstance(response, FollowedUp):
+        _remember_response(scope, response, secrets, settles_at=timezone.now() + FOLLOW_UP_LASTS)
+    elif response.status_code < 400:
+        _remember_response(scope, response, secrets)
+    return response
+
+
+def _followed_up(scope: Scope, response: FollowedUp, secrets: frozenset[str]) -> Response:
+    """What came of it, which a repeat is told too; a failure does not use up the key."""
+    try:
+        answer = response.follow_up()
+    except Exception:
+        _rows(scope).delete()
+        raise
+    with transaction.atomic():
+        _remember_response(scope, answer, secrets)
+    return answer
 
 
 def prune_expired() -> int:
@@ -200,12 +230,18 @@ def _rows(scope: Scope) -> Any:
 
 
 def _live_row(scope: Scope) -> IdempotencyKey | None:
-    """What is remembered under the lock. Raises IdempotencyMismatch for another body."""
+    """What is remembered under the lock.
+
+    Raises IdempotencyMismatch for another body, IdempotencyInFlight while a first answer is not
+    known yet.
+    """
     row: IdempotencyKey | None = _rows(scope).filter(expires_at__gt=timezone.now()).first()
     if row is not None and row.body_digest != scope.body_digest:
         if row.execution_id is None:
             raise IdempotencyMismatch
         raise IdempotencyMismatch(exec_id=row.execution_id)
+    if row is not None and row.settles_at is not None and row.settles_at > timezone.now():
+        raise IdempotencyInFlight
     return row
 
 
@@ -223,13 +259,16 @@ def _remember(scope: Scope, lifetime: timedelta, **answer: Any) -> None:
     )
 
 
-def _remember_response(scope: Scope, response: Response, secrets: frozenset[str]) -> None:
+def _remember_response(
+    scope: Scope, response: Response, secrets: frozenset[str], settles_at: datetime | None = None
+) -> None:
     body = response.data
     if isinstance(body, Mapping):
         body = {name: value for name, value in body.items() if name not in secrets}
     _remember(
         scope,
         scope.lifetime,
+        settles_at=settles_at,
         response_status=response.status_code,
         response_headers={name: response[name] for name in _KEPT_HEADERS if name in response},
         response_body=None if body is None else json.loads(JSONRenderer().render(body)),

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from agents.rest import request_id
 from agents.rest.problems import of_status, problem_response, render
-from agents.rest.refusals import BadCharacters
+from agents.rest.refusals import BadCharacters, LoginThrottled
 
 API_PREFIX = "/api/"
 # Answers of these types are already what a program can read.
@@ -44,11 +44,19 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponseBase | None:
         """What a plain view under the API raised; Django shows the rest its own way."""
-        return problem_response(exc, request) if _is_api(request) else None
+        if _is_api(request):
+            return problem_response(exc, request)
+        return _to_a_person(exc) if isinstance(exc, LoginThrottled) else None
 
 
 # Settings name middleware as what it is, a function from the next one to this one.
 problem_middleware = ProblemMiddleware
+
+
+def _to_a_person(exc: LoginThrottled) -> HttpResponse:
+    """A page of one sentence; what a program needs is in its headers."""
+    wait = {"Retry-After": str(exc.facts["retry_after"])}
+    return HttpResponse(str(exc.detail), "text/plain; charset=utf-8", exc.status_code, headers=wait)
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -33,6 +33,8 @@ class Operation:
     tags: Sequence[str] | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
     is_for_agents: bool = False
+    # Asks nobody who they are.
+    is_public: bool = False
 
 
 def documented(view: AsyncView, **operations: Operation) -> AsyncView:
@@ -48,6 +50,8 @@ def documented(view: AsyncView, **operations: Operation) -> AsyncView:
     for name, operation in operations.items():
         shadow[name] = _described(operation)
         shadow["is_for_agents"] = operation.is_for_agents
+        if operation.is_public:
+            shadow |= {"authentication_classes": (), "permission_classes": (), "once_by_key": False}
     return _marked(view, type(f"{_name(view)}_shadow", (APIView,), shadow), {})
 
 

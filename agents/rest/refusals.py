@@ -31,8 +31,24 @@ class TokenRevoked(Refusal):
     status_code = 401
 
 
+class TooManyRequests(Refusal):
+    """There were too many requests in the last minute."""
+
+    code = "THROTTLED"
+    status_code = 429
+    retryable = True
+
+
 class AuthenticationThrottled(Refusal):
     """Too many failed authentications from this address."""
+
+    code = "THROTTLED"
+    status_code = 429
+    retryable = True
+
+
+class LoginThrottled(Refusal):
+    """Too many wrong passwords came from this address; wait a moment, then try again."""
 
     code = "THROTTLED"
     status_code = 429
@@ -86,6 +102,13 @@ class ScopeMissing(Refusal):
 
     code = "SCOPE_MISSING"
     status_code = 403
+
+
+class BodyIncomplete(Refusal):
+    """The body did not come to its end."""
+
+    code = "BODY_INCOMPLETE"
+    status_code = 400
 
 
 class BodyTooLarge(Refusal):

@@ -23,17 +23,18 @@ _EXAMPLES = {
     406: ("NOT_ACCEPTABLE", "Answers are JSON; accept application/json."),
     408: ("REQUEST_TIMEOUT", "The execution did not end in time; it goes on."),
     409: ("CONFLICT", "Something else with these values exists, or was changed meanwhile."),
+    410: ("WEBHOOK_DISABLED", "The webhook is switched off."),
     412: ("PRECONDITION_FAILED", "It has changed since it was read; read it again."),
     413: ("BODY_TOO_LARGE", "The body is larger than the limit."),
     415: ("UNSUPPORTED_MEDIA_TYPE", "Send a body of the media type application/json."),
     422: ("VALIDATION_FAILED", "Some values cannot be accepted."),
-    429: ("THROTTLED", "Too many failed authentications from this address."),
+    429: ("THROTTLED", "There were too many requests in the last minute."),
     503: ("DEPENDENCY_UNAVAILABLE", "The database or Redis is unavailable; try again."),
 }
 _FACTS: Mapping[str, Mapping[str, Any]] = {
     "ROLE_TOO_LOW": {"required": "admin", "actual": "viewer"},
     "BODY_TOO_LARGE": {"limit": settings.API_BODY_LIMIT},
-    "THROTTLED": {"retry_after": 42},
+    "THROTTLED": {"retry_after": 42, "limit": 12000},
     "VALIDATION_FAILED": {
         "errors": [
             {"field": "a.b[0]", "code": "required", "detail": "This field is required."},
@@ -60,7 +61,8 @@ class SignalboxSchema(AutoSchema):
         # An agent's token says whose it is.
         chooses = self._is_authenticated() and not getattr(self.view, "is_for_agents", False)
         headers = [_organization_header()] if chooses else []
-        if self.method == "POST":
+        is_once = getattr(self.view, "once_by_key", True)
+        if is_once and self.method in {"POST", *getattr(self.view, "once_methods", ())}:
             headers.append(_idempotency_header())
         if self._is_conditional():
             headers.append(_if_match_header())
@@ -96,10 +98,10 @@ class SignalboxSchema(AutoSchema):
         return named or self.method == "PATCH"
 
     def _problem_statuses(self) -> Iterator[int]:
-        yield from (400, 406, 503)
+        yield from (400, 406, 429, 503)
         yield from self._declared_statuses()
         if self._is_authenticated():
-            yield from (401, 403, 404, 429)
+            yield from (401, 403, 404)
         if "{" in self.path:
             yield 404
         if self._is_list_view():

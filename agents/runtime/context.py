@@ -22,12 +22,13 @@ from agents.runtime.facts import (
     Reply,
     Role,
     ToolDescription,
+    TooLong,
     ToolRequest,
     ToolResult,
 )
 from agents.runtime.limits import Spent
-from agents.runtime.loop import Transcript
 from agents.runtime.spec import RunSpec
+from agents.runtime.transcript import Transcript
 
 T = TypeVar("T")
 
@@ -173,11 +174,18 @@ class Conversation(Protocol):
 
     def spent(self) -> Spent: ...
 
-    def ask(self, request: ModelRequest) -> Reply | None:
+    def ask(self, request: ModelRequest, *, may_be_shorter: bool = False) -> Reply | TooLong | None:
         """Ask the model, and keep its reply before any of its calls starts.
 
         None where somebody has interrupted it with a message: the transcript has it, so that the
-        request has to be made anew.
+        request has to be made anew. `TooLong` where the model refuses the length of what
+        `may_be_shorter`.
+        """
+
+    def compact(self, request: ModelRequest, kept: int) -> Reply | None:
+        """Have the model sum up what lies before the `kept` newest messages, and keep the summary.
+
+        None where somebody has interrupted it. The entries that are summed up stay.
         """
 
     def call(self, request: ToolRequest, *, is_last: bool) -> ToolResult:
@@ -186,8 +194,19 @@ class Conversation(Protocol):
     def note(self, text: str, *, reason: str) -> None:
         """Keep a message of Signalbox's own to the model, which `reason` names the rule of."""
 
+    def hear_answers(self) -> bool:
+        """Wait for people to answer what the run has asked them, before it ends.
+
+        Whether they have said something, which the transcript has then; False where nothing is
+        open. It does not return while there is no answer.
+        """
+
     def boundary(self) -> Spent:
-        """Look what is asked of the run: cancel, pause, messages, shutdown, deadline."""
+        """Look what is asked of the run: cancel, pause, messages, shutdown, deadline.
+
+        What comes of it for the model is added to the transcript: messages, and the warning of a
+        limit that is nearly used.
+        """
 
     def stop_at_limit(self) -> None:
         """Pause until a person gives more, or takes the work as it is. It does not return."""

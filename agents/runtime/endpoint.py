@@ -37,6 +37,11 @@ class Endpoint:
     own: bool
 
 
+def is_key_variable(name: str) -> bool:
+    """Whether a variable of the server may be the key of a model."""
+    return _KEY_VARIABLE.fullmatch(name) is not None
+
+
 def split_name(name: str) -> tuple[str, str]:
     """Return provider and model of `provider:model`. Raises UnknownModel naming the valid forms."""
     provider, colon, model = name.partition(":")
@@ -98,7 +103,7 @@ def _is_openai(base_url: str) -> bool:
 
 
 def _key(variable: str, environ: Mapping[str, str]) -> str:
-    if not _KEY_VARIABLE.fullmatch(variable):
+    if not is_key_variable(variable):
         raise ModelError(
             MODEL_ERROR, f"The variable of a model's key must end in _API_KEY, not {variable!r}."
         )

@@ -42,13 +42,25 @@ class ToolRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """All of an output that is shown cut; `is_cut` where that was too much to be kept as well."""
+
+    text: str
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the model is told of one tool call; `output` is storable text (see `tools.text`)."""
+    """What the model is told of one tool call; `output` is storable text (see `tools.text`).
+
+    `whole` is all of it where it was cut, for people: no model is sent it.
+    """
 
     call_id: str
     name: str
     outcome: Outcome
     output: str
+    whole: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +99,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of a model: text, tool calls, or both; `model` is the name that answered."""
+    """One answer of a model: text, tool calls, or both; `model` is the name that answered.
+
+    `fell_back_from` are the models that should have, and could not.
+    """
 
     text: str
     tool_requests: tuple[ToolRequest, ...] = ()
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     raw: Any = None
+    fell_back_from: tuple[str, ...] = ()
 
     def as_message(self) -> Message:
         return Message(Role.ASSISTANT, self.text, tool_requests=self.tool_requests, raw=self.raw)
@@ -123,9 +139,29 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class AskModel:
-    """Make this request, keep its reply durably, and send the `Reply` back."""
+    """Make this request, keep its reply durably, and send the `Reply` back.
+
+    `may_be_shorter`: where the model refuses its length, send `TooLong` back instead of failing.
+    """
 
     request: ModelRequest
+    may_be_shorter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """The model refused the request for its length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Have the older part of the conversation summed up by this request, and keep the summary.
+
+    Send it back as the `Reply`. `kept` is how many of the newest messages stay as they are.
+    """
+
+    request: ModelRequest
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +191,14 @@ class TurnEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Concluding:
+    """The last reply has no calls: what people were asked comes before it is taken as final.
+
+    Send back whether they have said something since, which the transcript has then.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class LimitReached:
     """The run may not go on without a person: `reason` is `turn_limit` or `budget`."""
 
@@ -175,4 +219,6 @@ class Unfit:
     problem: str
 
 
-Fact = AskModel | RunTool | Inject | TurnEnded | LimitReached | Finished | Unfit
+Fact = (
+    AskModel | Compact | RunTool | Inject | TurnEnded | Concluding | LimitReached | Finished | Unfit
+)

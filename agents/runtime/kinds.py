@@ -41,6 +41,11 @@ class Kind:
         """What an execution's row says of it."""
         return self.name, self.version
 
+    @property
+    def label(self) -> str:
+        """Name and version, as lists of what a worker has say them."""
+        return label_of(self.name, self.version)
+
     @cached_property
     def input_schema(self) -> dict[str, Any] | None:
         """The JSON Schema of its input, from its annotation; None where it says nothing."""
@@ -105,6 +110,11 @@ def agent_kind(
         return function
 
     return register
+
+
+def label_of(name: str, version: str) -> str:
+    """What a kind of this name and version is called; many have no version."""
+    return f"{name} {version}".strip()
 
 
 def registered() -> list[Kind]:

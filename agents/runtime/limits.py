@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.runtime.facts import Usage
@@ -27,24 +29,48 @@ class Spent:
     seconds: float
     limits: Limits
 
+    @property
+    def tokens(self) -> int:
+        return self.usage.input_tokens + self.usage.output_tokens
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """What is used of each limit."""
+        return {"turns": self.turns, "tokens": self.tokens, "seconds": self.seconds}
+
 
 def reached(spent: Spent) -> str:
     """The reason to stop before the next turn (`turn_limit`, `budget`), or empty."""
     limits = spent.limits
     if spent.turns >= limits.turns:
         return "turn_limit"
-    tokens = spent.usage.input_tokens + spent.usage.output_tokens
-    if limits.tokens is not None and tokens >= limits.tokens:
+    if limits.tokens is not None and spent.tokens >= limits.tokens:
         return "budget"
     if limits.seconds is not None and spent.seconds >= limits.seconds:
         return "budget"
     return ""
 
 
-def warning(turn: int, max_turns: int) -> str:
-    """The note for the model when `turn` is the one that reaches 80 % of the limit, else empty."""
-    threshold = max(1, int(max_turns * WARN_AT))
-    if turn != threshold or max_turns < 2:
-        return ""
-    left = max_turns - turn
-    return f"You have used {turn} of {max_turns} turns; {left} are left. Come to an end."
+def warnings(had: Mapping[str, float], spent: Spent) -> dict[str, str]:
+    """The notes for the model by the limit of which four fifths have been used since `had`.
+
+    What was used then is held against the limits as they are now: of a limit that is extended it
+    is warned again. A limit of one turn is reached before anything could be said of it.
+    """
+    return {
+        limit: _note(limit, int(used), most)
+        for limit, used in spent.counts.items()
+        if (most := getattr(spent.limits, limit)) is not None
+        and had.get(limit, 0) < _warned_at(limit, most) <= used
+    }
+
+
+def _warned_at(limit: str, most: int) -> float:
+    if limit != "turns":
+        return most * WARN_AT
+    return max(1, int(most * WARN_AT)) if most > 1 else math.inf
+
+
+def _note(limit: str, used: int, most: int) -> str:
+    left = f"; {max(0, most - used)} are left" if limit == "turns" else ""
+    return f"You have used {used} of {most} {limit}{left}. Come to an end."

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from functools import partial
 
 from agents.runtime.endpoint import endpoint_of, split_name
+from agents.runtime.fallback import Chain, Named
 from agents.runtime.model_contract import (
+    CONTEXT_TOO_LONG,
     MODEL_ERROR,
     Delta,
     Model,
@@ -14,9 +18,11 @@ from agents.runtime.model_contract import (
     OnDelta,
     UnknownModel,
 )
-from agents.runtime.spec import ModelSettings
+from agents.runtime.redaction import NO_SECRETS, Redactor
+from agents.runtime.spec import Fallback, ModelSettings
 
 __all__ = [
+    "CONTEXT_TOO_LONG",
     "MODEL_ERROR",
     "Delta",
     "Model",
@@ -41,12 +47,27 @@ def check_model_name(name: str) -> None:
         check_script(model)
 
 
-def open_model(name: str, settings: ModelSettings) -> Model:
-    """Open `provider:model`. It is cheap after the first, and belongs to no loop until it replies.
+def open_model(name: str, settings: ModelSettings, *, redactor: Redactor = NO_SECRETS) -> Model:
+    """Open `provider:model`, and those that it falls back on, as one.
 
-    Raises UnknownModel for a name that does not exist, ModelError when the key's variable is
-    not set. The first call of a process takes 1.5 s, so make it off the portal's loop.
+    `redactor` takes secrets out of what several say together that none can answer.
+
+    It is cheap after the first, and belongs to no loop until it replies. Raises UnknownModel for a
+    name that does not exist; ModelError when a key's variable is not set and no other model is
+    there. The first call of a process takes 1.5 s, so make it off the portal's loop.
     """
+    if not settings.fallback_models:
+        return _open(name, settings)
+    own = Fallback(name, settings.base_url, settings.api_key_env)
+    return Chain([_named(each, settings) for each in (own, *settings.fallback_models)], redactor)
+
+
+def _named(one: Fallback, settings: ModelSettings) -> Named:
+    reached = replace(settings, base_url=one.base_url, api_key_env=one.api_key_env)
+    return Named(one.model, one, partial(_open, one.model, reached))
+
+
+def _open(name: str, settings: ModelSettings) -> Model:
     provider, model = split_name(name)
     if provider == "scripted":
         from agents.runtime.scripted import open_script  # noqa: PLC0415 - only when asked for.

@@ -14,8 +14,11 @@ from typing import Any
 
 import jsonschema
 
+from agents.runtime import compaction
 from agents.runtime.facts import (
     AskModel,
+    Compact,
+    Concluding,
     Fact,
     Finished,
     Inject,
@@ -26,60 +29,20 @@ from agents.runtime.facts import (
     Role,
     RunTool,
     ToolDescription,
-    ToolRequest,
+    TooLong,
     ToolResult,
     TurnEnded,
     Unfit,
 )
-from agents.runtime.limits import Spent, reached, warning
+from agents.runtime.limits import Spent, reached
 from agents.runtime.spec import RunSpec
+from agents.runtime.transcript import REJECTION, Transcript, in_order
 
 OUTPUT_TRIES = 2
 OUTPUT_INVALID = "output_invalid"
-TURN_WARNING = "turn_warning"
 
-Answer = Reply | ToolResult | Spent | None
+Answer = Reply | ToolResult | Spent | TooLong | bool | None
 Run = Generator[Fact, Answer, None]
-
-
-class Transcript:
-    """The conversation so far, and what of it is still open."""
-
-    def __init__(self, messages: Sequence[Message], *, turn: int) -> None:
-        self.messages = list(messages)
-        self.turn = turn
-
-    def add(self, message: Message) -> None:
-        self.messages.append(message)
-
-    @property
-    def reply(self) -> Message | None:
-        """The last message when it is a reply without tool calls: a final answer."""
-        last = self.messages[-1] if self.messages else None
-        if last is None or last.role is not Role.ASSISTANT or last.tool_requests:
-            return None
-        return last
-
-    def open_requests(self) -> list[ToolRequest]:
-        """The calls of the last reply that have no result yet, in the order asked."""
-        answered: set[str] = set()
-        for message in reversed(self.messages):
-            if message.role is Role.TOOL_RESULT:
-                answered.add(message.call_id)
-            elif message.role is Role.ASSISTANT:
-                return [r for r in message.tool_requests if r.call_id not in answered]
-        return []
-
-    def count_rejections(self) -> int:
-        """How often the output was sent back, in a row, up to now."""
-        return sum(
-            1
-            for message in self.messages
-            if message.role is Role.USER and message.content.startswith(_REJECTION)
-        )
-
-
-_REJECTION = "Your answer does not fit the required output."
 
 
 def decide(
@@ -87,69 +50,98 @@ def decide(
 ) -> Run:
     """Ask the model, run what it asks for, and repeat until it answers without a call.
 
-    Answers expected: `Reply` for `AskModel` (None where a message has interrupted it),
-    `ToolResult` for `RunTool`, the current `Spent` for `TurnEnded`, None for the rest. It ends
-    after `Finished`, `Unfit` or `LimitReached`.
+    Answers expected: `Reply` for `AskModel` and `Compact` (None where a message has interrupted
+    it, `TooLong` where the first is refused for its length), `ToolResult` for `RunTool`, the
+    current `Spent` for `TurnEnded`, for `Concluding` whether people have said something, None for
+    the rest. It ends after `Finished`, `Unfit` or `LimitReached`.
     """
+    was_refused = False
     while True:
         yield from _run_open_requests(transcript)
         if transcript.reply is not None:
-            ended = yield from _conclude(spec, transcript)
-            if ended:
+            if (yield Concluding()):
+                spent = yield from _end_turn(transcript, spent)
+            elif (yield from _conclude(spec, transcript)):
                 return
-        note = warning(transcript.turn, spent.limits.turns)
-        if note and transcript.messages[-1].role is not Role.USER:
-            transcript.add(Message(Role.USER, note))
-            yield Inject(note, TURN_WARNING)
         reason = reached(spent)
         if reason:
             yield LimitReached(reason)
             return
-        transcript.turn += 1
-        reply = yield AskModel(_request(spec, transcript, tools))
-        if reply is None:
-            transcript.turn -= 1
+        request = _request(spec, transcript, tools)
+        kept = _count_kept(spec, transcript, request, was_refused=was_refused)
+        if kept:
+            yield from _compact(spec, transcript, kept)
+            was_refused = False
             continue
-        assert isinstance(reply, Reply)
+        reply = yield AskModel(request, may_be_shorter=not was_refused)
+        if not isinstance(reply, Reply):
+            was_refused = isinstance(reply, TooLong)
+            _learn(spec, transcript, request, reply)
+            continue
+        transcript.turn = request.turn
+        _learn(spec, transcript, request, reply)
         transcript.add(reply.as_message())
         spent = replace(spent, turns=transcript.turn, usage=spent.usage + reply.usage)
         if reply.tool_requests:
             yield from _run_open_requests(transcript)
-            told = yield TurnEnded(transcript.turn)
-            spent = told if isinstance(told, Spent) else spent
+            spent = yield from _end_turn(transcript, spent)
+
+
+def _end_turn(transcript: Transcript, spent: Spent) -> Generator[Fact, Answer, Spent]:
+    """What has been spent by now, a pause or a deadline having been looked at."""
+    told = yield TurnEnded(transcript.turn)
+    return told if isinstance(told, Spent) else spent
 
 
 def _request(
     spec: RunSpec, transcript: Transcript, tools: Sequence[ToolDescription]
 ) -> ModelRequest:
+    """The next turn's request."""
     return ModelRequest(
-        turn=transcript.turn,
+        turn=transcript.turn + 1,
         system=spec.soul,
-        messages=in_order(transcript.messages),
+        messages=compaction.with_short_results(
+            in_order(transcript.messages),
+            spec.model_settings.context_tokens,
+            transcript.characters_a_token,
+        ),
         tools=tuple(tools),
     )
 
 
-def in_order(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages with results right behind their calls, as every provider demands.
+def _count_kept(
+    spec: RunSpec, transcript: Transcript, request: ModelRequest, *, was_refused: bool
+) -> int:
+    """How many of the newest messages a compaction would keep; 0 where none is due or possible."""
+    window = spec.model_settings.context_tokens
+    characters_a_token = transcript.characters_a_token
+    if not was_refused and not compaction.is_too_long(
+        request, window, characters_a_token=characters_a_token
+    ):
+        return 0
+    return compaction.count_kept(request.messages, window, characters_a_token)
 
-    What a person said in the middle of a turn comes after the turn's last result.
-    """
-    ordered: list[Message] = []
-    held: list[Message] = []
-    missing: set[str] = set()
-    for message in messages:
-        if message.role is Role.USER and missing:
-            held.append(message)
-            continue
-        ordered.append(message)
-        if message.role is Role.ASSISTANT:
-            missing = {request.call_id for request in message.tool_requests}
-        missing.discard(message.call_id)
-        if not missing:
-            ordered += held
-            held = []
-    return (*ordered, *held)
+
+def _compact(spec: RunSpec, transcript: Transcript, kept: int) -> Run:
+    messages = in_order(transcript.messages)
+    request = compaction.request_for(
+        messages, kept, spec.model_settings.context_tokens, transcript.characters_a_token
+    )
+    summary = yield Compact(replace(request, turn=transcript.turn), kept)
+    if isinstance(summary, Reply):
+        transcript.shorten(summary.text, kept)
+
+
+def _learn(spec: RunSpec, transcript: Transcript, request: ModelRequest, answer: Answer) -> None:
+    """Learn from what the model counted, or refused, how long its tokens are here."""
+    known = transcript.characters_a_token
+    if isinstance(answer, Reply):
+        transcript.characters_a_token = compaction.counted(request, answer.usage) or known
+    elif isinstance(answer, TooLong):
+        window = spec.model_settings.context_tokens
+        transcript.characters_a_token = compaction.refused(
+            request, window, characters_a_token=known
+        )
 
 
 def _run_open_requests(transcript: Transcript) -> Run:
@@ -172,7 +164,7 @@ def _conclude(spec: RunSpec, transcript: Transcript) -> Generator[Fact, Answer, 
     if transcript.count_rejections() >= OUTPUT_TRIES:
         yield Unfit(problem)
         return True
-    note = f"{_REJECTION} {problem} Answer again with the corrected JSON object alone."
+    note = f"{REJECTION} {problem} Answer again with the corrected JSON object alone."
     transcript.add(Message(Role.USER, note))
     yield Inject(note, OUTPUT_INVALID)
     return False

@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 from agents.runtime.facts import ModelRequest, Reply
 
 MODEL_ERROR = "MODEL_ERROR"
+# The code of a ModelError that a shorter request may not meet.
+CONTEXT_TOO_LONG = "CONTEXT_TOO_LONG"
 
 
 @dataclass(frozen=True, slots=True)

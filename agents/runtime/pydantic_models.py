@@ -24,7 +24,14 @@ from pydantic_ai.settings import ModelSettings as TheirSettings
 
 from agents.runtime.endpoint import Endpoint
 from agents.runtime.facts import ModelRequest, Reply
-from agents.runtime.model_contract import MODEL_ERROR, Delta, ModelBusy, ModelError, OnDelta
+from agents.runtime.model_contract import (
+    CONTEXT_TOO_LONG,
+    MODEL_ERROR,
+    Delta,
+    ModelBusy,
+    ModelError,
+    OnDelta,
+)
 from agents.runtime.pydantic_messages import to_delta, to_messages, to_parameters, to_reply
 from agents.runtime.retry import Cause, ComeBack, Failure, GiveUp, TryAgain, retry_policy
 from agents.runtime.spec import ModelSettings
@@ -85,9 +92,9 @@ class ProviderModel:
             case ComeBack(retry_after):
                 raise ModelBusy(retry_after)
             case GiveUp():
-                raise ModelError(
-                    MODEL_ERROR, f"{self._name}: {failure.message}", failure.retry_after
-                )
+                is_too_long = failure.cause is Cause.TOO_LONG
+                code = CONTEXT_TOO_LONG if is_too_long else MODEL_ERROR
+                raise ModelError(code, f"{self._name}: {failure.message}", failure.retry_after)
             case _:
                 assert_never(decision)
 
@@ -97,6 +104,10 @@ class ProviderModel:
             settings["temperature"] = self._settings.temperature
         if self._settings.max_tokens is not None:
             settings["max_tokens"] = self._settings.max_tokens
+        if self._settings.top_p is not None:
+            settings["top_p"] = self._settings.top_p
+        if self._settings.thinking is not None:
+            settings["thinking"] = self._settings.thinking
         return settings
 
 
@@ -104,6 +115,8 @@ def failure_of(error: Exception) -> Failure:
     """Say in the retry rule's words what went wrong."""
     message = storable(_message(error))[:_LONGEST_MESSAGE]
     match error:
+        case theirs.ModelContextWindowExceededError():
+            return Failure(Cause.TOO_LONG, message)
         # A provider says "out of quota" with 429, and no wait helps.
         case theirs.ModelQuotaExceededError() | theirs.UserError() | theirs.ContentFilterError():
             return Failure(Cause.REFUSED, message)

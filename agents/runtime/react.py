@@ -7,6 +7,8 @@ from typing import Any
 from agents.runtime.context import Conversation
 from agents.runtime.facts import (
     AskModel,
+    Compact,
+    Concluding,
     Fact,
     Finished,
     Inject,
@@ -40,12 +42,16 @@ def react(context: Conversation) -> Any:
 
 def _carry_out(context: Conversation, fact: Fact) -> Answer:
     match fact:
-        case AskModel(request):
-            return context.ask(request)
+        case AskModel(request, may_be_shorter):
+            return context.ask(request, may_be_shorter=may_be_shorter)
+        case Compact(request, kept):
+            return context.compact(request, kept)
         case RunTool(request, last):
             return context.call(request, is_last=last)
         case TurnEnded():
             return context.boundary()
+        case Concluding():
+            return context.hear_answers()
         case Inject(text, reason):
             context.note(text, reason=reason)
         case LimitReached():

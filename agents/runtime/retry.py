@@ -18,6 +18,7 @@ class Cause(StrEnum):
     CONNECTION = "connection"
     CUT = "cut"
     REFUSED = "refused"
+    TOO_LONG = "too_long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Failure:
     """One failed call. `status` is the HTTP status when the provider answered with one.
 
     CUT means a stream that ended early or could not be read; REFUSED, that the same request can
-    never succeed (no quota, a request that cannot be built). `retry_after` is what the provider
+    never succeed (no quota, a request that cannot be built); TOO_LONG, that it is longer than the
+    model's window. `retry_after` is what the provider
     asked for, in seconds.
     """
 
@@ -82,6 +84,6 @@ def _is_retryable(failure: Failure) -> bool:
             return True
         case Cause.STATUS:
             return failure.status in _RETRYABLE_STATUSES or failure.status >= 500
-        case Cause.REFUSED:
+        case Cause.REFUSED | Cause.TOO_LONG:
             return False
     assert_never(failure.cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,12 +111,29 @@ def _prompts(request: ModelRequest) -> list[Message]:
     return [message for message in request.messages if message.role is Role.USER]
 
 
-_TEST = ("Bash", {"command": "python3 -m unittest -q"})
+_TEST_COMMAND = "python3 -m unittest -q"
+_TEST = ("Bash", {"command": _TEST_COMMAND})
+_REFUSED = (
+    ("WebFetch", {"url": "http://127.0.0.1:8000/"}),
+    ("Bash", {"command": "git push origin HEAD"}),
+)
+_READ = ("Read", {"path": "greeting.py"})
+_QUESTION = re.compile(r"\bwhat\b.{0,60}\bdo(es)?\b", re.IGNORECASE)
+_README = "# Greetings\n\nRun the test with `python3 -m unittest -q`.\n"
+
+
+def _plan(*statuses: str) -> tuple[str, Mapping[str, Any]]:
+    contents = ("Find the mistake", "Correct it, and run the test", "Remove what was left behind")
+    both = zip(contents, statuses, strict=True)
+    todos = [{"content": content, "status": status} for content, status in both]
+    return "TodoWrite", {"todos": todos}
+
+
 _DEMO_TURNS = (
     Turn(
         say="I am scripted:demo, a scripted model: my words are fixed and I do not think. "
         "The tools, the files and the test are real. First I read greeting.py.",
-        tools=(("Read", {"path": "greeting.py"}),),
+        tools=(_plan("in_progress", "pending", "pending"), _READ),
         delay=0.8,
     ),
     Turn(say="Next I run its test, which should fail.", tools=(_TEST,), delay=0.4),
@@ -130,17 +148,68 @@ _DEMO_TURNS = (
         delay=0.4,
     ),
     Turn(say="Now I run the test again.", tools=(_TEST,), delay=0.4),
+    Turn(
+        say="Now two calls that are refused, to show how: WebFetch reads public pages and nothing "
+        "inside, and a hook of mine leaves pushing to people.",
+        tools=_REFUSED,
+        delay=0.4,
+    ),
+    Turn(
+        say="I remove what was left behind, for which a person has to say yes.",
+        tools=(("Bash", {"command": "rm greeting.py.orig"}),),
+        delay=0.4,
+    ),
+    Turn(
+        say="I note for the board how its test is run.",
+        tools=(
+            _plan("completed", "completed", "completed"),
+            (
+                "agent_board_memory_record",
+                {"content": f"The test is run with {_TEST_COMMAND}.", "tags": ["tests"]},
+            ),
+        ),
+        delay=0.4,
+    ),
+)
+_DEMO_REWORK = (
+    Turn(
+        say="I am asked for more: I write down how the test is run.",
+        tools=(("Write", {"path": "README.md", "content": _README}),),
+        delay=0.4,
+    ),
+    Turn(say="README.md says now how the test is run.", delay=0.4),
 )
 
 
 def demo(request: ModelRequest) -> Turn:
-    """Correct the demonstration's misspelt greeting, and end by quoting the test's real output."""
+    """Correct the demonstration's misspelt greeting, quote the test's real output, and rework.
+
+    Whoever asks what something does is shown greeting.py instead.
+    """
     number = turns_so_far(request)
+    if _QUESTION.search(_first_prompt(request)):
+        return _answer(request, number)
     if number < len(_DEMO_TURNS):
         return _DEMO_TURNS[number]
-    if number > len(_DEMO_TURNS):
-        return Turn(say=_on_feedback(request), delay=0.4)
-    return Turn(say=_on_test(_last_output(request)), delay=0.8)
+    if number == len(_DEMO_TURNS):
+        return Turn(say=_on_test(_last_output(request)), delay=0.8)
+    rework = number - len(_DEMO_TURNS) - 1
+    if rework < len(_DEMO_REWORK):
+        return _DEMO_REWORK[rework]
+    return Turn(say=_on_feedback(request), delay=0.4)
+
+
+def _answer(request: ModelRequest, number: int) -> Turn:
+    if number == 0:
+        return Turn(say="I read greeting.py.", tools=(_READ,), delay=0.2)
+    if number > 1:
+        return Turn(say=_on_feedback(request), delay=0.2)
+    read = next((each.content for each in reversed(request.messages) if each.call_id), "")
+    return Turn(
+        say="I am scripted:demo, a scripted model, and do not think. greeting.py greets people by "
+        f"their name, as you can read in it:\n\n```\n{read.strip()}\n```",
+        delay=0.4,
+    )
 
 
 def _on_test(output: str) -> str:
@@ -159,5 +228,12 @@ def _on_feedback(request: ModelRequest) -> str:
 
 
 def _last_output(request: ModelRequest) -> str:
-    results = [each.content for each in request.messages if each.role is Role.TOOL_RESULT]
-    return results[-1] if results else "(nothing: no tool has run)"
+    """What the test said last."""
+    tests = {
+        call.call_id
+        for message in request.messages
+        for call in message.tool_requests
+        if (call.name, call.arguments.get("command")) == ("Bash", _TEST_COMMAND)
+    }
+    results = [each.content for each in request.messages if each.call_id in tests]
+    return results[-1] if results else "(nothing: the test has not run)"

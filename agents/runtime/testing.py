@@ -42,9 +42,9 @@ from agents.runtime.facts import (
     ToolResult,
     Usage,
 )
-from agents.runtime.limits import Limits, Spent
-from agents.runtime.loop import Transcript
+from agents.runtime.limits import Limits, Spent, warnings
 from agents.runtime.spec import RunSpec
+from agents.runtime.transcript import Transcript
 
 T = TypeVar("T")
 
@@ -117,6 +117,7 @@ class ContextDouble:
         self._due: dict[str, datetime] = {}
         self._jobs: dict[UUID, tuple[str, Any]] = {}
         self._spawned: dict[UUID, Spawn] = {}
+        self._looked: Mapping[str, float] = {}
 
     # --- what a test does to it
 
@@ -189,10 +190,13 @@ class ContextDouble:
     def spent(self) -> Spent:
         return Spent(self.transcript.turn, self.usage, 0.0, Limits(self.spec.max_turns))
 
-    def ask(self, request: ModelRequest) -> Reply | None:
+    def ask(self, request: ModelRequest, *, may_be_shorter: bool = False) -> Reply | None:
         reply = self.replies.pop(0)
         self.usage += reply.usage
         return reply
+
+    def compact(self, request: ModelRequest, kept: int) -> Reply | None:
+        return self.ask(request)
 
     def call(self, request: ToolRequest, *, is_last: bool) -> ToolResult:
         from agents.runtime.facts import Outcome  # noqa: PLC0415
@@ -203,9 +207,17 @@ class ContextDouble:
     def note(self, text: str, *, reason: str) -> None:
         self.streamed.append(("note", reason))
 
+    def hear_answers(self) -> bool:
+        return False  # In memory nobody is asked.
+
     def boundary(self) -> Spent:
         self.check_cancelled()
-        return self.spent()
+        spent = self.spent()
+        for limit, text in warnings(self._looked, spent).items():
+            self.transcript.add(Message(Role.USER, text))
+            self.note(text, reason=f"{limit}_warning")
+        self._looked = spent.counts
+        return spent
 
     def stop_at_limit(self) -> None:
         raise Waiting

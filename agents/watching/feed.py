@@ -17,13 +17,13 @@ from functools import partial
 from itertools import chain
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from rest_framework.renderers import JSONRenderer
 
 from agents import activity
-from agents.messages import inbox_channel
+from agents.commit_order import between, transactions
 from agents.models import Activity
+from agents.receipts import inbox_channel
 from agents.serializers import ActivitySerializer
 from agents.watching import looks
 from agents.watching.backlog import Backlog
@@ -249,8 +249,7 @@ class _News:
 
 def _news(organizations: list[UUID], after: Place | None) -> _News:
     """The organizations' lines after a place."""
-    # Before the rows are read: what was decided then, they show.
-    oldest, newest = _transactions()
+    oldest, newest = transactions()
     bound, is_all = Place.before(oldest), oldest == newest
     if after is None:
         return _News([], bound, is_all)
@@ -261,19 +260,4 @@ def _news(organizations: list[UUID], after: Place | None) -> _News:
 
 def _read(rows: QuerySet[Activity], after: Place, until: Place) -> list[Line]:
     """The first page of lines after one place and up to another."""
-    later = Q(xact__gt=after.xact) | Q(xact=after.xact, id__gt=after.id)
-    earlier = Q(xact__lt=until.xact) | Q(xact=until.xact, id__lte=until.id)
-    # The bounds of `xact` alone are what the index is searched by.
-    between = rows.filter(later, earlier, xact__gte=after.xact, xact__lte=until.xact)
-    return [Line.of(row) for row in between.order_by("xact", "id")[:PAGE]]
-
-
-def _transactions() -> tuple[int, int]:
-    """The oldest transaction that is still under way, and the next that will begin."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_snapshot_xmin(now)::text::bigint, pg_snapshot_xmax(now)::text::bigint"
-            " FROM pg_current_snapshot() AS now"
-        )
-        oldest, newest = cursor.fetchone()
-    return oldest, newest
+    return [Line.of(row) for row in between(rows, after, until)[:PAGE]]

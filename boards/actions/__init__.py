@@ -17,16 +17,19 @@ from boards.actions.comments import comment_on
 from boards.actions.memory import forget, remember
 from boards.actions.seats import change_seat, seat_agent, unseat_agent
 from boards.actions.tasks import (
+    begin_task,
     change_task,
     claim_task,
     create_task,
     delete_task,
+    hand_in_task,
     move_task,
 )
 
 __all__ = [
     "ApprovalRequest",
     "ask_approval",
+    "begin_task",
     "change_seat",
     "change_task",
     "claim_task",
@@ -38,6 +41,7 @@ __all__ = [
     "delete_board",
     "delete_task",
     "forget",
+    "hand_in_task",
     "move_task",
     "pause_board",
     "remember",

@@ -18,7 +18,7 @@ from agents.models import ActorKind, Agent, IntegrationKey, MessageKind
 from boards import decisions
 from boards.actions.boards import locked_board
 from boards.errors import TaskNotFound
-from boards.models import Approval, ApprovalStatus, ApprovalTask, Board, Task
+from boards.models import Approval, ApprovalKind, ApprovalStatus, ApprovalTask, Board, Task
 
 MOST_TASKS = 100
 PAYLOAD_SHAPE: dict[str, Any] = {"type": "object", "maxProperties": 200}
@@ -94,40 +94,59 @@ def ask_approval(board: Board, request: ApprovalRequest, *, by: Actor) -> Approv
     locked = locked_board(board)
     task_ids = _lock_tasks(locked, request.task_ids)
     _refuse_if_asked(task_ids)
-    approval = Approval.objects.create(
-        board=locked,
-        action_type=request.action_type,
-        reason=request.reason,
-        payload=request.payload,
-        confidence=request.confidence,
-        rubric_scores=request.rubric_scores,
-        execution_id=request.execution_id,
-        requester_kind=by.kind,
-        requester_id=by.id,
-        requester_name=by.name[:200],
-    )
-    _link(approval, task_ids)
-    _tell("approval.requested", approval, task_ids, by)
-    return approval
+    return _open(locked, request, task_ids, kind=ApprovalKind.TASK, by=by)
+
+
+def ask_merge(task: Task, request: ApprovalRequest, *, by: Actor) -> Approval:
+    """Ask people whether the work on a task may be merged, beside whatever else is asked of it.
+
+    In the caller's transaction, which holds the board and the task.
+    """
+    return _open(task.board, request, [task.id], kind=ApprovalKind.MERGE, by=by)
 
 
 @transaction.atomic
 def decide_approval(approval: Approval, *, approve: bool, reason: str = "", by: Actor) -> Approval:
-    """Approve or reject what was asked; an agent that asked is told.
+    """Approve or reject what was asked, in the way of its kind; an agent that asked is told.
 
-    Raises `ApprovalNotFound`, `AgentDecides`, `RequesterDecides`, and `AlreadyDecided` with how.
+    It is still pending where the decision is carried out first (a merge). Raises
+    `ApprovalNotFound`, `AgentDecides`, `RequesterDecides`, `AlreadyDecided` with how, and what
+    carrying it out is refused with.
     """
-    if by.kind == ActorKind.AGENT:
-        raise AgentDecides
+    decide = decisions.decider_of(approval.kind) or settle_approval
+    return decide(approval, approve=approve, reason=reason, by=by)
+
+
+@transaction.atomic
+def settle_approval(approval: Approval, *, approve: bool, reason: str = "", by: Actor) -> Approval:
+    """Write down how an approval was decided, whatever its kind. Raises the same."""
     locked = _locked(approval)
-    if _asked_by(locked, by):
-        raise RequesterDecides
+    check_decider(locked, by=by)
     status = ApprovalStatus.APPROVED if approve else ApprovalStatus.REJECTED
     task_ids = _close(locked, status, reason, by)
     _tell(f"approval.{status.value}", locked, task_ids, by)
     _tell_requester(locked, task_ids, by)
     decisions.tell(locked)
     return locked
+
+
+def check_decider(approval: Approval, *, by: Actor) -> None:
+    """Nothing, if this may be who decides it. Raises `AgentDecides` and `RequesterDecides`."""
+    if by.kind == ActorKind.AGENT:
+        raise AgentDecides
+    if _asked_by(approval, by):
+        raise RequesterDecides
+
+
+def already_decided(approval: Approval, detail: str = "") -> AlreadyDecided:
+    """The refusal of another decision, which says how it was decided."""
+    return AlreadyDecided(
+        detail,
+        approval_status=approval.status,
+        decided_by={"kind": approval.decider_kind, "name": approval.decider_name},
+        decided_at=approval.decided_at,
+        decision_reason=approval.decision_reason,
+    )
 
 
 @transaction.atomic
@@ -137,7 +156,8 @@ def withdraw_approval(approval: Approval, *, by: Actor) -> Approval:
     Raises `ApprovalNotFound`, `NotTheRequester`, and `AlreadyDecided` with how.
     """
     locked = _locked(approval)
-    if by.kind == ActorKind.AGENT and not _asked_by(locked, by):
+    is_own = _asked_by(locked, by) and locked.kind != ApprovalKind.MERGE
+    if by.kind == ActorKind.AGENT and not is_own:
         raise NotTheRequester
     task_ids = _close(locked, ApprovalStatus.WITHDRAWN, "", by)
     _tell("approval.withdrawn", locked, task_ids, by)
@@ -145,6 +165,20 @@ def withdraw_approval(approval: Approval, *, by: Actor) -> Approval:
         _tell_requester(locked, task_ids, by)
     decisions.tell(locked)
     return locked
+
+
+def withdraw_merges(task_id: UUID, *, by: Actor) -> None:
+    """Withdraw what is asked about the work on a task that leaves review, or is started afresh.
+
+    In the caller's transaction, which holds the board. Raises what a floor above refuses it with,
+    as while the work is being merged.
+    """
+    pending = Approval.objects.filter(
+        links__task_id=task_id, kind=ApprovalKind.MERGE, status=ApprovalStatus.PENDING
+    )
+    by = SYSTEM if by.kind == ActorKind.AGENT else by  # None of them takes back a merge.
+    for approval in pending.order_by("pk"):
+        withdraw_approval(approval, by=by)
 
 
 def withdraw_without_tasks(approval_ids: Collection[UUID]) -> None:
@@ -201,9 +235,35 @@ def _refuse_if_asked(task_ids: list[UUID]) -> None:
         raise AlreadyAsked(conflicts=conflicts)
 
 
+def _open(
+    board: Board, request: ApprovalRequest, task_ids: list[UUID], *, kind: ApprovalKind, by: Actor
+) -> Approval:
+    """Write the approval that is asked for, about these tasks."""
+    approval = Approval.objects.create(
+        board=board,
+        kind=kind,
+        action_type=request.action_type,
+        reason=request.reason,
+        payload=request.payload,
+        confidence=request.confidence,
+        rubric_scores=request.rubric_scores,
+        execution_id=request.execution_id,
+        requester_kind=by.kind,
+        requester_id=by.id,
+        requester_name=by.name[:200],
+    )
+    _link(approval, task_ids)
+    _tell("approval.requested", approval, task_ids, by)
+    return approval
+
+
 def _link(approval: Approval, task_ids: list[UUID]) -> None:
     """Insert the links. The index has the last word: whoever came by without the locks too."""
-    links = [ApprovalTask(approval=approval, task_id=task_id) for task_id in task_ids]
+    # A merge is asked beside what else is asked of a task.
+    is_open = approval.kind == ApprovalKind.TASK
+    links = [
+        ApprovalTask(approval=approval, task_id=task_id, is_open=is_open) for task_id in task_ids
+    ]
     try:
         with transaction.atomic():
             ApprovalTask.objects.bulk_create(links)
@@ -240,7 +300,7 @@ def _person_behind(kind: str, actor_id: UUID | None) -> UUID | None:
 def _close(approval: Approval, status: ApprovalStatus, reason: str, by: Actor) -> list[UUID]:
     """End a pending approval; the ids of its tasks. Raises `AlreadyDecided`."""
     if approval.status != ApprovalStatus.PENDING:
-        raise _already(approval)
+        raise already_decided(approval)
     approval.status = status
     approval.decision_reason = reason
     approval.decider_kind, approval.decider_id = by.kind, by.id
@@ -259,15 +319,6 @@ def _close(approval: Approval, status: ApprovalStatus, reason: str, by: Actor) -
     )
     approval.links.filter(is_open=True).update(is_open=False)
     return sorted(approval.links.values_list("task_id", flat=True))
-
-
-def _already(approval: Approval) -> AlreadyDecided:
-    return AlreadyDecided(
-        approval_status=approval.status,
-        decided_by={"kind": approval.decider_kind, "name": approval.decider_name},
-        decided_at=approval.decided_at,
-        decision_reason=approval.decision_reason,
-    )
 
 
 def _tell(event: str, approval: Approval, task_ids: list[UUID], by: Actor) -> None:

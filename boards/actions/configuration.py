@@ -89,6 +89,7 @@ FIELD_CHECKS: dict[str, Callable[[Any], None]] = {
     "environment": check_environment,
     "model": of_agents.check_model,
     "tools": of_agents.check_tools,
+    "approval_required": of_agents.check_approval_required,
     "max_turns": of_agents.check_turns,
     "max_concurrent": of_agents.check_limit,
     "success_metrics": check_success_metrics,

@@ -9,8 +9,9 @@ from typing import Any
 from django.db import transaction
 
 from agents.actions import create_agent
-from agents.activity import Actor, Target, record
-from agents.messages import Letter, notify, send
+from agents.activity import Actor, Target
+from agents.errors import GatewayUnreachable
+from agents.messages import Letter, keep, send
 from agents.models import Agent, Message, MessageKind
 from agents.presence import RUNS_ITSELF
 from boards.actions.boards import locked_board
@@ -33,60 +34,44 @@ class Word:
 
 
 @transaction.atomic
-def message_lead(board: Board, word: Word, *, by: Actor, main: Agent) -> tuple[Agent, bool]:
-    """Tell a board's lead; `(the lead, whether it was created for it)`.
+def message_lead(board: Board, word: Word, *, by: Actor, main: Agent) -> tuple[Message, bool]:
+    """Tell a board's lead; `(the message, whether the lead was created for it)`.
 
     A board without a lead gets one that runs itself and is reached through the main agent's
-    gateway. Raises GatewayUnreachable and GatewayFailed.
+    gateway. The first try is the caller's (see `messages.send`). Raises GatewayUnreachable.
     """
     locked = locked_board(board)
     seat = _lead_seat(locked)
     lead = seat.agent if seat else _new_lead(locked, by, main)
-    send(locked.organization, word.to(lead, locked), by=by)
-    _note_sent(locked, lead, word, by)
-    return lead, seat is None
+    return send(locked.organization, word.to(lead, locked), by=by), seat is None
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How one board's lead was told; `error` is empty when it was."""
+    """How one board's lead was told; `problem` is empty where it was written to it."""
 
     board: Board
     lead: Agent | None
-    error: str = ""
     message: Message | None = None
+    problem: str = ""
 
 
 @transaction.atomic
 def broadcast(boards: Iterable[Board], word: Word, *, by: Actor) -> list[Told]:
-    """Tell the lead of each board. What does not reach one is kept as a failed message."""
+    """Write to the lead of each board; the first tries are the caller's (see `messages.send`)."""
     return [_tell(board, word, by) for board in boards]
-
-
-def keep_failed(results: Iterable[Told]) -> None:
-    """Keep the messages of a broadcast that reached nobody, after it has been undone."""
-    Message.objects.bulk_create(told.message for told in results if told.message)
 
 
 def _tell(board: Board, word: Word, by: Actor) -> Told:
     seat = _lead_seat(board)
     if seat is None:
-        return Told(board, None, "The board has no lead.")
-    message = notify(board.organization, word.to(seat.agent, board), by=by)
-    if not message.failure:
-        _note_sent(board, seat.agent, word, by)
-    return Told(board, seat.agent, message.failure, message)
-
-
-def _note_sent(board: Board, lead: Agent, word: Word, by: Actor) -> None:
-    record(
-        board.organization_id,
-        "lead.message.sent",
-        by=by,
-        target=Target(board_id=board.id, agent_id=lead.id),
-        kind=word.kind,
-        correlation_id=word.correlation_id,
-    )
+        return Told(board, None, problem="The board has no lead.")
+    letter = word.to(seat.agent, board)
+    try:
+        return Told(board, seat.agent, send(board.organization, letter, by=by))
+    except GatewayUnreachable as refusal:
+        problem = str(refusal.detail)
+        return Told(board, seat.agent, keep(board.organization, letter, problem, by=by), problem)
 
 
 def _lead_seat(board: Board) -> Seat | None:

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from agents.activity import Actor, Target, record
 from agents.messages import Letter, send
 from agents.models import Agent, Message, MessageKind
 from boards.models import Board
 
 
-@transaction.atomic
 def nudge(board: Board, agent: Agent, content: str, *, by: Actor) -> Message:
-    """Tell an agent of the board to go on. Raises GatewayUnreachable and GatewayFailed."""
-    about = Target(board_id=board.id, agent_id=agent.id)
-    correlation = f"nudge:{board.id}:{agent.id}"
-    letter = Letter(MessageKind.NUDGE, content, agent, about, correlation)
-    message = send(board.organization, letter, by=by)
-    record(
-        board.organization_id,
-        "agent.nudge.sent",
-        by=by,
-        target=about,
-        correlation_id=correlation,
-        message_id=str(message.id),
+    """Tell an agent of the board to go on; the first try is the caller's (see `messages.send`).
+
+    Raises GatewayUnreachable.
+    """
+    letter = Letter(
+        MessageKind.NUDGE, content, agent, _about(board, agent), _correlation(board, agent)
     )
-    return message
+    return send(board.organization, letter, by=by)
 
 
-def record_failed_nudge(board: Board, agent: Agent, *, by: Actor, code: str) -> None:
-    """Record that a nudge did not reach the agent; after its transaction has been undone."""
+def record_unreachable(board: Board, agent: Agent, *, by: Actor, code: str) -> None:
+    """Record a nudge that was not even written; after its transaction has been undone."""
     record(
         board.organization_id,
         "agent.nudge.failed",
         by=by,
-        target=Target(board_id=board.id, agent_id=agent.id),
-        correlation_id=f"nudge:{board.id}:{agent.id}",
+        target=_about(board, agent),
+        correlation_id=_correlation(board, agent),
         code=code,
     )
+
+
+def _about(board: Board, agent: Agent) -> Target:
+    return Target(board_id=board.id, agent_id=agent.id)
+
+
+def _correlation(board: Board, agent: Agent) -> str:
+    return f"nudge:{board.id}:{agent.id}"

@@ -52,6 +52,13 @@ def unseat_agent(seat: Seat, *, by: Actor) -> None:
     locked.delete()
 
 
+def vacate(agent: Agent, by: Actor) -> None:
+    """Hand back what an agent has that is about to be deleted; its seat goes with it."""
+    seat = Seat.objects.select_related("board").filter(agent=agent).first()
+    if seat is not None:
+        hand_back(locked_board(seat.board), agent, by=by)
+
+
 def _locked(seat: Seat) -> Seat:
     board = locked_board(seat.board)
     rows = Seat.objects.select_for_update(of=("self",)).select_related("agent")

@@ -7,13 +7,15 @@ from typing import Any
 
 from django.db import transaction
 
-from agents.actions import create_agent, write_soul
+from agents.actions import configuration, create_agent, write_soul
 from agents.activity import Actor, Target, record
 from agents.errors import Refusal
-from agents.messages import Letter, send
+from agents.messages import Letter, send_before_commit
 from agents.models import Agent, MessageKind, SoulVersion
 from boards.actions.boards import locked_board
 from boards.actions.seats import seat_agent
+from boards.allowed_tools import handed_on
+from boards.errors import LeadsOnly
 from boards.models import Board, Seat, SeatRole
 
 
@@ -30,38 +32,55 @@ class AgentNameTaken(Refusal):
 
 
 @transaction.atomic
-def create_worker(board: Board, fields: Mapping[str, Any], *, by: Actor) -> Agent:
-    """A new agent with a seat on the board.
+def create_worker(board: Board, lead: Agent, fields: Mapping[str, Any], *, by: Actor) -> Agent:
+    """A new agent with a seat on the board, which may do no more than the lead that creates it.
 
-    Raises TooManyAgents, AgentNameTaken (names are the same in any case), and what `create_agent`
-    raises.
+    It has tools of the lead's, and its hooks; and what the lead needs a person for, it does too.
+    Raises LeadsOnly, TooManyAgents, AgentNameTaken (names are the same in any case),
+    ToolNotAllowed, and what `create_agent` raises.
     """
     locked = locked_board(board)
+    own = _locked_lead(locked, lead)
     seats = Seat.objects.filter(board=locked)
     if seats.filter(role=SeatRole.WORKER).count() >= locked.max_agents:
         raise TooManyAgents(limit=locked.max_agents)
     if seats.filter(agent__name__iexact=fields["name"]).exists():
         raise AgentNameTaken(name=fields["name"])
-    agent = create_agent(locked.organization, fields, by=by)
+    configuration.check_tool_names(fields.get("tools"))
+    given = {
+        **fields,
+        "tools": handed_on(own, locked, fields.get("tools")),
+        "approval_required": own.approval_required,
+        "hooks": own.hooks,
+    }
+    agent = create_agent(locked.organization, given, by=by)
     seat_agent(locked, agent, by=by)
     return agent
+
+
+def _locked_lead(board: Board, lead: Agent) -> Agent:
+    """The lead as it is now and stays until the commit: an operator may just narrow its tools."""
+    leads = Agent.objects.filter(seat__board=board, seat__role=SeatRole.LEAD)
+    locked = leads.select_for_update(no_key=True, of=("self",)).filter(pk=lead.pk).first()
+    if locked is None:
+        raise LeadsOnly
+    return locked
 
 
 @transaction.atomic
 def write_workers_soul(
     board: Board, agent: Agent, content: str, *, by: Actor, reason: str = "", source_url: str = ""
 ) -> SoulVersion:
-    """Write the next version of a soul and tell the agent: both or neither.
+    """Tell the agent its next soul and write it: both or neither.
 
-    Raises GatewayUnreachable and GatewayFailed.
+    It is told first: nothing is locked while the other side answers, which may want the agent's
+    row for a call of its own. Raises GatewayUnreachable and GatewayFailed.
     """
-    version = write_soul(agent, content, by=by, reason=reason, source_url=source_url)
     about = Target(board_id=board.id, agent_id=agent.id)
     correlation = f"soul.write:{board.id}:{agent.id}"
-    letter = Letter(
-        MessageKind.SOUL, content, agent, about, correlation, {"number": version.number}
-    )
-    send(board.organization, letter, by=by)
+    letter = Letter(MessageKind.SOUL, content, agent, about, correlation)
+    send_before_commit(board.organization, letter, by=by)
+    version = write_soul(agent, content, by=by, reason=reason, source_url=source_url)
     record(
         board.organization_id,
         "agent.soul.sent",

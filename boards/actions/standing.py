@@ -8,10 +8,21 @@ from uuid import UUID
 from agents.activity import Actor
 from agents.models import ActorKind
 from boards.errors import NotOnThisBoard
-from boards.models import Approval, ApprovalStatus, Board, Comment, Seat, SeatRole, Task
+from boards.models import (
+    Approval,
+    ApprovalKind,
+    ApprovalStatus,
+    Board,
+    Comment,
+    Seat,
+    SeatRole,
+    Task,
+)
 from boards.rules import Gates, Part, Standing
 
 _DECIDED = (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED)
+# What is decided about a task as a whole: not one call of a tool on the way.
+_OF_TASKS = (ApprovalKind.TASK, ApprovalKind.MERGE)
 
 
 def part_of(board: Board, actor: Actor) -> Part:
@@ -52,7 +63,7 @@ def standing_of(task: Task, *, blocked_by: Iterable[UUID]) -> Standing:
 
 def _is_approved(task: Task) -> bool:
     """Whether the newest decision since the task last entered review is an approval."""
-    decided = Approval.objects.filter(tasks=task, status__in=_DECIDED)
+    decided = Approval.objects.filter(tasks=task, kind__in=_OF_TASKS, status__in=_DECIDED)
     if task.review_at is not None:
         decided = decided.filter(decided_at__gte=task.review_at)
     newest = decided.order_by("-decided_at").values_list("status", flat=True).first()

@@ -1,11 +1,13 @@
 """Creates, changes, claims, moves and deletes tasks: one way, whoever asks for it.
 
-The board is locked first, then the task; `boards.rules` decides on what is read under both.
+The board is locked first, then the task; `boards.rules` decides on what is read under both. A card
+that leaves review takes back the merge that is asked for it; while that is under way, it stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -14,21 +16,36 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from agents.actions import configuration
 from agents.activity import Actor, Target, record
 from agents.messages import Letter, notify
 from agents.models import ActorKind, Agent, MessageKind
-from boards import rules
+from boards import reviews, rules
 from boards.actions import comments, custom_fields, dependencies, labels, positions
-from boards.actions.approvals import withdraw_without_tasks
+from boards.actions.approvals import withdraw_merges, withdraw_without_tasks
 from boards.actions.assignees import check_assignee, lead_of, still_seated
 from boards.actions.boards import locked_board, refuse_if_live
 from boards.actions.standing import gates_of, part_of, standing_of
-from boards.errors import LeadsOnly, TaskClaimed, TaskNotFound
+from boards.errors import (
+    AgentNotSeated,
+    LeadsOnly,
+    NotOnThisBoard,
+    TaskBlocked,
+    TaskClaimed,
+    TaskDone,
+    TaskNotFound,
+)
 from boards.models import Board, Move, Task, TaskStatus
 from boards.rules import Change, Part, Standing
 
 # What is written elsewhere than in the task's own columns.
 _RELATED = frozenset({"depends_on_task_ids", "tag_ids", "custom_field_values", "comment"})
+# Of its own columns, those that say how an agent works on it.
+_CHECKS: Final = {
+    "model": configuration.check_model,
+    "model_settings": configuration.check_answer_settings,
+    "max_turns": configuration.check_turns,
+}
 UNSET: Final = object()
 
 
@@ -45,6 +62,7 @@ def create_task(board: Board, fields: Mapping[str, Any], *, by: Actor) -> Task:
         raise LeadsOnly
     values = {name: value for name, value in fields.items() if name not in _RELATED}
     waits_for = list(fields.get("depends_on_task_ids", ()))
+    _check(values)
     assignee, status = values.get("assigned_agent"), values.get("status", TaskStatus.INBOX)
     check_assignee(locked, assignee, part=part)
     blocked_by = tuple(dependencies.check(locked, None, waits_for))
@@ -86,6 +104,40 @@ def claim_task(task: Task, *, by: Actor) -> Task:
 
 
 @transaction.atomic
+def begin_task(task: Task, agent: Agent | None, *, by: Actor) -> Task:
+    """Take a task into work for an agent, or for nobody's account: what a start brings with it.
+
+    From review too, where operators want more of it. The agent is told by being started, and
+    gets no letter. Raises TaskNotFound, TaskDone, AgentNotSeated, TaskBlocked, ApprovalPending.
+    """
+    board, locked = _locked(task)
+    if locked.status == TaskStatus.DONE:
+        raise TaskDone
+    if agent is not None and still_seated(board, agent.id) is None:
+        raise AgentNotSeated(board_id=str(board.id))
+    if blocked_by := dependencies.unfinished(locked):
+        raise TaskBlocked(blocked_by_task_ids=blocked_by)
+    # What is asked about earlier work on it is no longer to be decided, nor to keep it here.
+    withdraw_merges(locked.id, by=by)
+    wanted = Change(Part.OPERATOR, by.id, status=TaskStatus.IN_PROGRESS)
+    rules.check(wanted, standing_of(locked, blocked_by=()), gates_of(board))
+    before, had = locked.status, locked.assigned_agent_id
+    values: dict[str, Any] = {}
+    if agent is not None and agent.id != had:
+        values["assigned_agent_id"] = agent.id
+    if before != TaskStatus.IN_PROGRESS:
+        values |= {"status": TaskStatus.IN_PROGRESS, "position": positions.last()}
+        values |= _times(TaskStatus.IN_PROGRESS)
+    if values:
+        _write(locked, values)
+    if locked.status != before:
+        _note_move(locked, before, by)
+    if locked.assigned_agent_id != had:
+        _tell("task.assigned", locked, by, before=had and str(had))
+    return locked
+
+
+@transaction.atomic
 def move_task(task: Task, *, by: Actor, status: str | None = None, after: Any = UNSET) -> Task:
     """Put a card into a column, behind the card `after`, first (None), or where it falls.
 
@@ -100,6 +152,36 @@ def move_task(task: Task, *, by: Actor, status: str | None = None, after: Any = 
         if moved.status == before:
             _tell("task.updated", moved, by, changed=["position"])
     return moved
+
+
+@transaction.atomic
+def hand_in_task(task: Task, *, by: Actor) -> Task:
+    """Put a card whose work has ended into review, for who worked on it.
+
+    The rules hold as for a worker that hands in. A lead, and who has no seat, hands in as an
+    operator would: the role matrix is for what they ask for by themselves.
+    """
+    board, locked = _locked(task)
+    try:
+        is_worker = part_of(board, by) is Part.WORKER
+    except NotOnThisBoard:
+        is_worker = False
+    part = Part.WORKER if is_worker else Part.OPERATOR
+    return _change(board, locked, {"status": TaskStatus.REVIEW}, by, part)
+
+
+def check_done(task: Task, *, approval_id: UUID | None, by: Actor) -> None:
+    """Nothing, if the task may move to done once this approval is given; else what refuses it.
+
+    The caller holds the board and the task.
+    """
+    board = task.board
+    standing = standing_of(task, blocked_by=dependencies.unfinished(task))
+    others = tuple(each for each in standing.pending_approvals if each != approval_id)
+    fields = frozenset({"status"})
+    change = Change(part_of(board, by), by.id, fields=fields, status=TaskStatus.DONE)
+    given = replace(standing, is_approved=True, pending_approvals=others)
+    rules.check(change, given, gates_of(board))
 
 
 @transaction.atomic
@@ -128,6 +210,14 @@ def hand_back(board: Board, agent: Agent, *, by: Actor) -> None:
         _send_back(task, by)
 
 
+def locked_task(task: Task) -> Task:
+    """The card as it is now, its board and itself locked until the transaction ends.
+
+    Raises TaskNotFound.
+    """
+    return _locked(task)[1]
+
+
 def _locked(task: Task) -> tuple[Board, Task]:
     board = locked_board(task.board)
     Task.objects.select_for_update(no_key=True).filter(pk=task.pk).first()
@@ -139,8 +229,10 @@ def _locked(task: Task) -> tuple[Board, Task]:
     return board, locked
 
 
-def _change(board: Board, task: Task, changes: Mapping[str, Any], by: Actor) -> Task:
-    part = part_of(board, by)
+def _change(
+    board: Board, task: Task, changes: Mapping[str, Any], by: Actor, part: Part | None = None
+) -> Task:
+    part = part or part_of(board, by)
     values = _columns(task, changes, part, by)
     waits_for = changes.get("depends_on_task_ids")
     blocked_by = (
@@ -169,6 +261,7 @@ def _change(board: Board, task: Task, changes: Mapping[str, Any], by: Actor) -> 
 def _columns(task: Task, changes: Mapping[str, Any], part: Part, by: Actor) -> dict[str, Any]:
     """What changes of the task's own columns, references by their ids."""
     wanted = {name: value for name, value in changes.items() if name not in _RELATED}
+    _check(wanted)
     if "assigned_agent" in wanted:
         wanted["assigned_agent_id"] = _id(wanted.pop("assigned_agent"))
     changed = {name: value for name, value in wanted.items() if getattr(task, name) != value}
@@ -180,6 +273,11 @@ def _columns(task: Task, changes: Mapping[str, Any], part: Part, by: Actor) -> d
         # Also where it is started already: whoever had it may be gone.
         changed["assigned_agent_id"] = by.id
     return changed
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    """Refuse values that an agent could not work by. Raises `ValidationError` of each."""
+    configuration.check({name: values[name] for name in _CHECKS if name in values}, _CHECKS)
 
 
 def _carry_out(
@@ -279,6 +377,9 @@ def _send_back(task: Task, by: Actor) -> None:
 
 
 def _note_move(task: Task, before: str, by: Actor) -> None:
+    """Write a move down, with what follows from it for the review that it ends or begins."""
+    if before == TaskStatus.REVIEW:
+        withdraw_merges(task.id, by=by)
     Move.objects.create(
         task=task,
         before=before,
@@ -288,6 +389,8 @@ def _note_move(task: Task, before: str, by: Actor) -> None:
         actor_name=by.name[:200],
     )
     _tell("task.moved", task, by, before=before, after=task.status)
+    if task.status == TaskStatus.REVIEW:
+        reviews.tell(task)
 
 
 def _tell_assignee(task: Task, had: UUID | None, by: Actor) -> None:

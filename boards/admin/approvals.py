@@ -2,16 +2,32 @@
 
 from functools import partial
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import Truncator
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents.admin_pages import ReadOnlyPage, ReadOnlyRows, labelled
 from boards.actions import decide_approval, withdraw_approval
 from boards.models import Approval, ApprovalTask
 
 _SHOWN_TEXT = 80
+
+
+class DecisionForm(ActionForm):  # type: ignore[misc]  # unfold has no types.
+    """The choice of an action, and beside it why; a merge is not rejected without a reason."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=20_000,
+        label="",
+        widget=UnfoldAdminTextInputWidget(
+            {"placeholder": "Why", "x-show": "['approve', 'reject'].includes(action)"}
+        ),
+    )
 
 
 class ApprovalTaskRows(ReadOnlyRows):
@@ -43,6 +59,7 @@ class ApprovalPage(ReadOnlyPage):
     search_fields = ("action_type", "reason", "requester_name", "board__name")
     inlines = (ApprovalTaskRows,)
     actions = ("approve", "reject", "withdraw")
+    action_form = DecisionForm
 
     @admin.display(description="Reason")
     def why(self, approval: Approval) -> str:
@@ -55,11 +72,18 @@ class ApprovalPage(ReadOnlyPage):
 
     @admin.action(description="Approve", permissions=["decide"])
     def approve(self, request: HttpRequest, rows: QuerySet[Approval]) -> None:
-        self.for_each(request, rows, partial(decide_approval, approve=True), "Approved")
+        self._decide(request, rows, "Approved", approve=True)
 
     @admin.action(description="Reject", permissions=["decide"])
     def reject(self, request: HttpRequest, rows: QuerySet[Approval]) -> None:
-        self.for_each(request, rows, partial(decide_approval, approve=False), "Rejected")
+        self._decide(request, rows, "Rejected", approve=False)
+
+    def _decide(
+        self, request: HttpRequest, rows: QuerySet[Approval], done: str, *, approve: bool
+    ) -> None:
+        reason = request.POST.get("reason", "").strip()
+        decide = partial(decide_approval, approve=approve, reason=reason)
+        self.for_each(request, rows, decide, done)
 
     @admin.action(description="Withdraw", permissions=["decide"])
     def withdraw(self, request: HttpRequest, rows: QuerySet[Approval]) -> None:

@@ -1,12 +1,12 @@
-"""The operators' view of what boards remember, and of how they were set up."""
+"""The operators' view of what boards remember."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from agents.admin_pages import Page, ReadOnlyPage
+from agents.admin_pages import Page
 from boards.actions import forget
-from boards.models import MemoryEntry, OnboardingSession
+from boards.models import MemoryEntry
 
 
 @admin.register(MemoryEntry)
@@ -23,13 +23,3 @@ class MemoryPage(Page):
     def get_queryset(self, request: HttpRequest) -> QuerySet[MemoryEntry]:
         rows: QuerySet[MemoryEntry] = super().get_queryset(request)
         return rows.defer("words")
-
-
-@admin.register(OnboardingSession)
-class OnboardingPage(ReadOnlyPage):
-    """The interviews that set boards up."""
-
-    list_display = ("board", "status", "created_at", "confirmed_at")
-    list_select_related = ("board",)
-    list_filter = ("status",)
-    search_fields = ("board__name",)

@@ -32,6 +32,9 @@ class TaskPage(Page):
         "priority",
         "assigned_agent",
         "due_at",
+        "model",
+        "model_settings",
+        "max_turns",
         "created_at",
         "updated_at",
     )

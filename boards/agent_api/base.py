@@ -12,9 +12,11 @@ from rest_framework.response import Response
 from agents.activity import Actor
 from agents.errors import AgentNotFound, GatewayFailed
 from agents.messages import keep_failed
-from agents.models import Agent
+from agents.models import Agent, Message
+from agents.outbox import deliver_or_raise
 from agents.presence import with_presence
 from agents.rest.authentication import caller_of
+from agents.rest.follow_up import FollowedUp
 from agents.rest.idempotency import IdempotentMixin
 from boards.agent_api.guards import AgentPermission, Me
 from boards.models import Board
@@ -34,6 +36,8 @@ class AgentViewSet(IdempotentMixin, viewsets.GenericViewSet[Row]):
 
     permission_classes = [AgentPermission]
     is_for_agents = True
+    # Every change, so that whoever lost the answer may ask again.
+    once_methods = ("POST", "PATCH", "PUT", "DELETE")
     me: Me
     board: Board
 
@@ -68,9 +72,15 @@ class Delivering:
         if isinstance(error, GatewayFailed):
             # The request's transaction has been undone by now.
             keep_failed(error)
-            self.failed_to_deliver(error)
         response: Response = super().handle_exception(error)  # type: ignore[misc]  # APIView's.
         return response
 
-    def failed_to_deliver(self, failure: GatewayFailed) -> None:
-        """What else is to be recorded then."""
+
+def delivered(message: Message, answer: Any) -> Response:
+    """The answer, once the message is delivered, after the request's commit; else a 502."""
+
+    def follow_up() -> Response:
+        deliver_or_raise(message)
+        return Response(answer)
+
+    return FollowedUp(answer, follow_up=follow_up)

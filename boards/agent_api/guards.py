@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from agents.errors import Refusal
 from agents.models import ActorKind, Agent, Organization
-from agents.rest.authentication import Caller
+from agents.rest.authentication import SAFE_METHODS, Caller
 from boards.agent_api.hints import MAIN, Hint, Role
 from boards.errors import BoardNotFound, LeadsOnly
 from boards.models import Board, Seat, SeatRole
@@ -89,6 +89,8 @@ class AgentPermission(BasePermission):
         hint = hint_of(view)
         board = _board(me, view.kwargs["board_id"]) if "board_id" in view.kwargs else None
         check_role(me, hint, needs_gateway=getattr(view, "needs_gateway", True))
+        if request.method not in SAFE_METHODS:
+            check_board_of_run(me, caller)
         vars(view).update(me=me, board=board)
         return True
 
@@ -129,6 +131,17 @@ def check_role(me: Me, hint: Hint, *, needs_gateway: bool = True) -> None:
         raise _refusal(me.role, hint)
     if me.role is Role.MAIN and needs_gateway and me.agent.gateway_id is None:
         raise GatewayMissing
+
+
+def check_board_of_run(me: Me, caller: Caller) -> None:
+    """Nothing, if what the agent changes is the board of its run. Raises OtherBoard.
+
+    The run has what that board wants a person to see, and no other's; and what a person approved
+    was meant for it. The seat may be another one since the run was started.
+    """
+    if me.seat is None or caller.within is None or me.seat.board_id == caller.within.board_id:
+        return
+    raise OtherBoard("The agent has its seat on another board than this run, which changes none.")
 
 
 def _refusal(role: Role, hint: Hint) -> Refusal:

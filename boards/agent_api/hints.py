@@ -276,9 +276,10 @@ HINTS: Mapping[str, Hint] = {
         intent="agent_board_onboarding_update",
         roles=MAIN,
         when="You set a new board up with its people.",
-        when_not="The board was confirmed.",
-        effects="Adds a question for people, or hands in the finished draft.",
-        policy="Ask one question at a time; hand the draft in when you know enough.",
+        when_not="The board was confirmed, or people answer the built-in interview.",
+        effects="Adds a question for people, who answer into your inbox; or hands in the draft.",
+        policy="Ask 6 to 10 questions, one at a time; then hand the draft in, with objective and "
+        "success_metrics.",
         examples={"ask what the board is for": "agent_board_onboarding_update"},
         needs=HAS_GATEWAY,
         actor="agent_main",
@@ -289,7 +290,8 @@ HINTS: Mapping[str, Hint] = {
         when="The board needs a worker with a skill that nobody on it has.",
         when_not="A worker who can do it is idle.",
         effects="Creates an agent and seats it on your board as a worker.",
-        policy="Give it a name, a soul with its standing instructions, and the tools it needs.",
+        policy="Give it a name, a soul with its standing instructions, and the tools it needs, "
+        "which are some of yours; what you need a person's approval for, it does too.",
         examples={
             "we need a tester": "agent_lead_create_agent",
             "who is there": "agent_roster_discovery",
@@ -360,7 +362,8 @@ HINTS: Mapping[str, Hint] = {
         roles=LEAD,
         when="Only a person can know or decide it, and it is no approval.",
         when_not="The board's memory has the answer, or you need an approval.",
-        effects="Asks people; the answer becomes board memory and reaches your inbox.",
+        effects="Asks people; the answer becomes board memory and reaches your inbox. A run hears "
+        "it too: end your turn to wait for it.",
         policy="Ask one clear question with what you know already.",
         examples={
             "ask the user what they prefer": "agent_lead_ask_user_via_gateway_main",
@@ -423,3 +426,12 @@ HINTS: Mapping[str, Hint] = {
         needs="A valid agent token; without a seat, a gateway.",
     ),
 }
+
+# What is no tool of the agents that Signalbox runs, and why.
+NO_TOOLS: Mapping[str, str] = {
+    "agent_heartbeat": "Its worker shows that the agent is there.",
+    "agent_inbox": "What it is told reaches a run as a message for its next turn.",
+    "agent_inbox_ack": "As above: there is nothing to acknowledge.",
+    "agent_stream": "A tool answers once; a stream goes on.",
+}
+TOOL_NAMES = tuple(name for name in HINTS if name not in NO_TOOLS)

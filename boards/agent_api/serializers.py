@@ -10,7 +10,7 @@ from agents.actions.configuration import check_kind
 from agents.models import Agent, Message, MessageKind
 from agents.presence import Presence
 from agents.serializers import ActorField, KnownFieldsOnly, PresenceField
-from boards.actions import memory
+from boards.actions import memory, questions
 from boards.models import (
     Board,
     Seat,
@@ -99,6 +99,19 @@ class RosterSerializer(serializers.ModelSerializer[Agent]):
         return seat is not None and seat.role == SeatRole.LEAD
 
 
+# What a card has for people, and an agent's schema has no room for.
+_OF_OPERATORS = {
+    "assigned_agent",
+    "tag_ids",
+    "position",
+    "last_execution",
+    "rejections",
+    "model",
+    "model_settings",
+    "max_turns",
+}
+
+
 class AgentTaskSerializer(TaskSerializer):
     """A card on the board."""
 
@@ -106,11 +119,9 @@ class AgentTaskSerializer(TaskSerializer):
     assigned_agent_id = serializers.UUIDField(allow_null=True, read_only=True)
 
     class Meta(TaskSerializer.Meta):
-        fields = [
-            name
-            for name in TaskSerializer.Meta.fields
-            if name not in {"assigned_agent", "tag_ids", "position"}
-        ] + ["assigned_agent_id"]
+        fields = [name for name in TaskSerializer.Meta.fields if name not in _OF_OPERATORS] + [
+            "assigned_agent_id"
+        ]
 
 
 class NewTaskSerializer(KnownFieldsOnly):
@@ -163,7 +174,11 @@ class NewWorkerSerializer(KnownFieldsOnly):
     )
     model = serializers.CharField(required=False, allow_blank=True, max_length=200)
     tools = serializers.ListField(
-        child=serializers.CharField(max_length=80), required=False, allow_null=True, max_length=200
+        child=serializers.CharField(max_length=80),
+        required=False,
+        allow_null=True,
+        max_length=200,
+        help_text="Some of your own. Left out or null: those of the board that you have too.",
     )
 
 
@@ -185,7 +200,13 @@ class QuestionSerializer(KnownFieldsOnly):
     """What people are asked; the answer gets these tags and this source in the board's memory."""
 
     content = words()
-    correlation_id = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    correlation_id = serializers.RegexField(
+        questions.CORRELATION_ID,
+        required=False,
+        allow_blank=True,
+        max_length=questions.LONGEST_CORRELATION_ID,
+        help_text="Names the answer; without one, the question's own id does.",
+    )
     preferred_channel = serializers.CharField(required=False, allow_blank=True, max_length=100)
     reply_tags = serializers.ListField(
         child=serializers.CharField(max_length=memory.LONGEST_TAG),
@@ -283,6 +304,11 @@ class PayloadSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="payload.id")
     webhook = serializers.UUIDField(source="payload.webhook_id")
     body = serializers.CharField(source="text")
+    encoding = serializers.ChoiceField(
+        choices=["utf-8", "base64"],
+        source="payload.encoding",
+        help_text="base64 of a body that is no text.",
+    )
     content_type = serializers.CharField(source="payload.content_type")
     truncated = serializers.BooleanField()
     created_at = serializers.DateTimeField(source="payload.created_at")

@@ -1,16 +1,17 @@
 """What should be done: boards, seats, tasks and what belongs to them."""
 
 from boards.models.approval import Approval, ApprovalKind, ApprovalStatus, ApprovalTask
-from boards.models.board import Board, Seat, SeatRole
+from boards.models.board import Board, MergeStrategy, Seat, SeatRole
 from boards.models.labels import CustomField, CustomFieldValue, FieldType, Tag, Visibility
 from boards.models.memory import (
     SEARCH_LANGUAGE,
+    Interviewer,
     MemoryEntry,
     OnboardingSession,
     OnboardingStatus,
 )
 from boards.models.task import Comment, Dependency, Move, Task, TaskStatus
-from boards.models.webhook import Webhook, WebhookPayload
+from boards.models.webhook import PayloadState, Webhook, WebhookPayload
 
 __all__ = [
     "SEARCH_LANGUAGE",
@@ -24,10 +25,13 @@ __all__ = [
     "CustomFieldValue",
     "Dependency",
     "FieldType",
+    "Interviewer",
     "MemoryEntry",
+    "MergeStrategy",
     "Move",
     "OnboardingSession",
     "OnboardingStatus",
+    "PayloadState",
     "Seat",
     "SeatRole",
     "Tag",

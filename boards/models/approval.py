@@ -76,6 +76,12 @@ class Approval(Keyed):
             models.Index(fields=["board", "-id"], name="approval_list"),
             # Serves the same of one status.
             models.Index(fields=["board", "status", "-id"], name="approval_list_by_status"),
+            # Serves the approval of an execution's merge.
+            models.Index(
+                fields=["execution_id", "-id"],
+                condition=models.Q(kind="merge", execution_id__isnull=False),
+                name="approval_of_merge",
+            ),
             # Serves those of an execution, which are withdrawn with it.
             models.Index(
                 fields=["execution_id"],

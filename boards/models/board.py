@@ -7,6 +7,14 @@ from agents.models import Agent, Organization
 from agents.models.base import Keyed
 
 
+class MergeStrategy(models.TextChoices):
+    """What the default branch's history shows of approved work."""
+
+    MERGE = "merge"
+    SQUASH = "squash"
+    REBASE = "rebase"
+
+
 class Board(Keyed):
     """A shared goal with its tasks, rules, limits and repository.
 
@@ -15,7 +23,8 @@ class Board(Keyed):
     `repository` is a path on the worker's host or a URL that git can fetch; `copied_files` are
     paths below a local repository that each worktree gets though git does not track them;
     `environment` holds the variables of its agents' Bash. Empty `tools`, `model` and `max_turns`
-    fall back to the settings.
+    fall back to the settings. `approval_required` lists calls of tools that need a person, beside
+    those that an agent's own list names.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="boards")
@@ -40,11 +49,15 @@ class Board(Keyed):
     worker_queue = models.CharField(max_length=60, default="executions")
     repository = models.CharField(max_length=1000, blank=True)
     default_branch = models.CharField(max_length=200, default="main")
+    merge_strategy = models.CharField(
+        max_length=6, choices=MergeStrategy, default=MergeStrategy.MERGE
+    )
     setup_command = models.TextField(blank=True)
     copied_files = models.JSONField(default=list, blank=True)
     environment = models.JSONField(default=dict, blank=True)
     model = models.CharField(max_length=200, blank=True)
     tools = models.JSONField(null=True, blank=True)
+    approval_required = models.JSONField(default=list, blank=True)
     max_turns = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -60,6 +73,10 @@ class Board(Keyed):
             models.CheckConstraint(
                 condition=models.Q(max_turns__isnull=True) | models.Q(max_turns__range=(1, 500)),
                 name="board_max_turns_1_to_500",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(merge_strategy__in=MergeStrategy.values),
+                name="board_merge_strategy",
             ),
         ]
         # Serves the list of an organization's boards, newest first.

@@ -5,7 +5,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 
-from agents.models import ActorKind
+from agents.models import ActorKind, Agent
 from agents.models.base import Keyed
 from boards.models.board import Board
 
@@ -53,20 +53,45 @@ class OnboardingStatus(models.TextChoices):
     ACTIVE = "active"
     COMPLETED = "completed"
     CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
+class Interviewer(models.TextChoices):
+    """Who asks the questions of an onboarding."""
+
+    MAIN_AGENT = "main_agent"
+    BUILT_IN = "built_in"
 
 
 class OnboardingSession(Keyed):
     """The interview that sets a board up: its questions with answers, and the draft.
 
-    `questions` is a list of `{question, options?, answer?}`.
+    `questions` is a list of `{key, question, about?, options?, asked_by?, answer?, value?}`: `key`
+    tells one from the others, `about` is the field of the draft that the answer is for, `value`
+    what the built-in interview understood of it. `agent` is the main agent that asks, `lead` who
+    leads the board since the draft was confirmed. `said` counts what the agent was told, `heard`
+    how much of that a run was begun for, where Signalbox runs it.
     """
 
     board = models.ForeignKey(Board, on_delete=models.CASCADE, related_name="onboarding_sessions")
     status = models.CharField(
         max_length=10, choices=OnboardingStatus, default=OnboardingStatus.ACTIVE
     )
+    interviewer = models.CharField(
+        max_length=10, choices=Interviewer, default=Interviewer.MAIN_AGENT
+    )
+    agent = models.ForeignKey(
+        Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     questions = models.JSONField(default=list, blank=True)
     draft = models.JSONField(null=True, blank=True)
+    draft_edited_at = models.DateTimeField(null=True, blank=True)
+    said = models.PositiveIntegerField(default=0)
+    heard = models.PositiveIntegerField(default=0)
+    lead = models.ForeignKey(
+        Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    lead_created = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     confirmed_at = models.DateTimeField(null=True, blank=True)
@@ -77,10 +102,34 @@ class OnboardingSession(Keyed):
             models.CheckConstraint(
                 condition=models.Q(status__in=OnboardingStatus.values), name="onboarding_status"
             ),
+            models.CheckConstraint(
+                condition=models.Q(interviewer__in=Interviewer.values),
+                name="onboarding_interviewer",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="confirmed", confirmed_at__isnull=False)
+                | (~models.Q(status="confirmed") & models.Q(confirmed_at=None)),
+                name="a_confirmation_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "cancelled"])
+                | models.Q(draft__isnull=False),
+                name="a_finished_onboarding_has_a_draft",
+            ),
             models.UniqueConstraint(
                 fields=["board"],
-                condition=~models.Q(status="confirmed"),
-                name="one_open_onboarding_a_board",
+                condition=models.Q(status__in=["active", "completed"]),
+                name="one_live_onboarding_a_board",
+            ),
+        ]
+        indexes = [
+            # Serves the sweep's look for agents that have not heard what they were told.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(
+                    status="active", interviewer="main_agent", said__gt=models.F("heard")
+                ),
+                name="onboarding_not_heard",
             ),
         ]
 

@@ -10,6 +10,7 @@ from agents.models.base import Keyed
 from boards.models.board import Board
 
 if TYPE_CHECKING:  # They refer to tasks.
+    from boards.models.approval import Approval
     from boards.models.labels import CustomFieldValue, Tag
 
 
@@ -28,6 +29,8 @@ class Task(Keyed):
     `position` orders a column, lowest first; a new card stands last. `handed_in_by` is the worker
     who gets the card back from review. `started_at`, `review_at` and `done_at` are the times when
     it last entered in_progress, review and done: what was said or decided before does not count.
+    `model`, `model_settings` and `max_turns`, where given, win over those of the agent that works
+    on it; the settings are those of how a model answers.
     """
 
     board = models.ForeignKey(Board, on_delete=models.CASCADE, related_name="tasks")
@@ -43,6 +46,9 @@ class Task(Keyed):
         Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     due_at = models.DateTimeField(null=True, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    model_settings = models.JSONField(default=dict, blank=True)
+    max_turns = models.PositiveIntegerField(null=True, blank=True)
     auto_created = models.BooleanField(default=False)
     auto_reason = models.CharField(max_length=200, blank=True)
     created_by_agent = models.ForeignKey(
@@ -65,6 +71,7 @@ class Task(Keyed):
     shown_dependencies: list["Dependency"]
     shown_tags: list["Tag"]
     shown_values: list["CustomFieldValue"]
+    shown_rejections: list["Approval"]
 
     class Meta:
         ordering = ["-id"]
@@ -74,6 +81,10 @@ class Task(Keyed):
             ),
             models.CheckConstraint(
                 condition=models.Q(priority__range=(1, 5)), name="task_priority_1_to_5"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_turns__isnull=True) | models.Q(max_turns__range=(1, 500)),
+                name="task_max_turns_1_to_500",
             ),
         ]
         indexes = [

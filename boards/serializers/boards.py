@@ -7,6 +7,7 @@ from agents.actions import configuration as of_agents
 from agents.models import Agent
 from agents.serializers import (
     LARGEST_INTEGER,
+    ApprovalRequiredField,
     KnownModelFieldsOnly,
     TenantAgentField,
     ToolsField,
@@ -66,6 +67,7 @@ class BoardSerializer(KnownModelFieldsOnly):
         required=False, allow_blank=True, max_length=200, validators=[of_agents.check_model]
     )
     tools = ToolsField(required=False, allow_null=True, validators=[of_agents.check_tools])
+    approval_required = ApprovalRequiredField()
 
     class Meta:
         model = Board
@@ -90,12 +92,14 @@ class BoardSerializer(KnownModelFieldsOnly):
             "worker_queue",
             "repository",
             "default_branch",
+            "merge_strategy",
             "setup_command",
             "copied_files",
             "environment",
             "environment_names",
             "model",
             "tools",
+            "approval_required",
             "max_turns",
             "created_at",
             "updated_at",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from agents.actions import configuration
 from agents.models import Agent
 from agents.serializers import (
     ActorField,
@@ -14,6 +16,7 @@ from agents.serializers import (
     KnownModelFieldsOnly,
     TenantAgentField,
 )
+from boards import rejections
 from boards.models import Comment, Move, Tag, Task, TaskStatus
 
 _MOST = 200
@@ -52,6 +55,35 @@ class ValuesField(serializers.DictField):
         return {each.field.key: each.value for each in instance.shown_values}
 
 
+@extend_schema_field(configuration.ANSWER_SETTINGS_SHAPE)
+class AnswerSettingsField(serializers.JSONField):
+    """How a model answers, where it is not as its agent says."""
+
+
+class RejectionSerializer(serializers.Serializer[Any]):
+    """Why work was sent back."""
+
+    exec_id = serializers.UUIDField(allow_null=True)
+    reason = serializers.CharField()
+    by = serializers.CharField(allow_blank=True)
+    at = serializers.DateTimeField()
+
+
+class RejectionsSerializer(serializers.Serializer[Any]):
+    """How often work was sent back, and why: the newest 50 reasons, oldest first."""
+
+    count = serializers.IntegerField()
+    reasons = RejectionSerializer(many=True)
+
+
+class LastExecutionSerializer(serializers.Serializer[Any]):
+    """The newest execution of a task; `failure_code` is empty unless it failed."""
+
+    exec_id = serializers.UUIDField()
+    status = serializers.CharField()
+    failure_code = serializers.CharField(allow_blank=True)
+
+
 class TaskSerializer(KnownModelFieldsOnly):
     """A card on a board; `tag_ids` replaces the tags that it had."""
 
@@ -60,11 +92,26 @@ class TaskSerializer(KnownModelFieldsOnly):
     priority = serializers.IntegerField(required=False, min_value=1, max_value=5)
     assigned_agent = TenantAgentField(queryset=Agent.objects.all(), required=False, allow_null=True)
     depends_on_task_ids = DependenciesField(required=False)
+    model = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=200,
+        validators=[configuration.check_model],
+        help_text="Wins over its agent's.",
+    )
+    model_settings = AnswerSettingsField(
+        required=False, validators=[configuration.check_answer_settings]
+    )
+    max_turns = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=500
+    )
     tag_ids = IdsField(required=False, write_only=True)
     custom_field_values = ValuesField(required=False)
     tags = CardTagSerializer(source="shown_tags", many=True, read_only=True)
     blocked_by_task_ids = serializers.SerializerMethodField()
     is_blocked = serializers.SerializerMethodField()
+    last_execution = LastExecutionSerializer(read_only=True, allow_null=True, default=None)
+    rejections = serializers.SerializerMethodField()
 
     class Meta:
         model = Task
@@ -79,6 +126,9 @@ class TaskSerializer(KnownModelFieldsOnly):
             "assigned_agent",
             "handed_in_by",
             "due_at",
+            "model",
+            "model_settings",
+            "max_turns",
             "depends_on_task_ids",
             "blocked_by_task_ids",
             "is_blocked",
@@ -88,6 +138,8 @@ class TaskSerializer(KnownModelFieldsOnly):
             "auto_created",
             "auto_reason",
             "created_by_agent",
+            "last_execution",
+            "rejections",
             "started_at",
             "review_at",
             "done_at",
@@ -113,6 +165,10 @@ class TaskSerializer(KnownModelFieldsOnly):
 
     def get_is_blocked(self, task: Task) -> bool:
         return bool(self.get_blocked_by_task_ids(task))
+
+    @extend_schema_field(RejectionsSerializer)
+    def get_rejections(self, task: Task) -> dict[str, Any]:
+        return rejections.told(task.shown_rejections)
 
 
 class MoveOrderSerializer(KnownFieldsOnly):

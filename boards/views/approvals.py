@@ -12,6 +12,7 @@ from agents.collections import Fields, Versioned, created
 from agents.filters import Filters
 from agents.models import Scope
 from boards import actions
+from boards.actions.boards import locked_board
 from boards.models import Approval, ApprovalKind, ApprovalStatus
 from boards.serializers.approvals import (
     ApprovalRequestSerializer,
@@ -41,7 +42,13 @@ class ApprovalFilter(Filters):
         responses={201: ApprovalSerializer},
     ),
     retrieve=extend_schema(summary="Read an approval"),
-    partial_update=extend_schema(summary="Approve or reject", request=DecisionSerializer),
+    partial_update=extend_schema(
+        summary="Approve or reject",
+        description="Of kind `merge` it is the same as `approve` and `reject` of its execution: "
+        "202 with the approval, still pending, while the merge that it allows is under way.",
+        request=DecisionSerializer,
+        responses={200: ApprovalSerializer, 202: ApprovalSerializer},
+    ),
 )
 @extend_schema(parameters=[BOARD_ID])
 class ApprovalViewSet(OnBoard, Versioned[Approval]):  # type: ignore[misc]  # As in Collection.
@@ -59,11 +66,19 @@ class ApprovalViewSet(OnBoard, Versioned[Approval]):  # type: ignore[misc]  # As
         approval = actions.ask_approval(self.board, asked.request(), by=self.actor)
         return created(request, self.get_serializer(approval).data)
 
+    def lock(self, row: Approval) -> None:
+        # In the order of locks: a decision may move the task of the approval.
+        locked_board(self.board)
+        super().lock(row)
+
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         self.decision = DecisionSerializer(data=request.data)
         self.decision.is_valid(raise_exception=True)
         # Its fields are those of a decision; those of the approval itself are read-only.
-        return super().partial_update(request, *args, **kwargs)
+        response: Response = super().partial_update(request, *args, **kwargs)
+        if response.data["status"] == ApprovalStatus.PENDING:
+            response.status_code = 202
+        return response
 
     def change(self, found: Approval, fields: Fields) -> Approval:
         decision = self.decision.validated_data

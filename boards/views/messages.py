@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -62,6 +62,13 @@ class MessageViewSet(  # type: ignore[misc]  # As in Collection.
 
     @extend_schema(
         summary="Answer a question to people",
+        description="Once: another answer is 409 `ALREADY_ANSWERED`, and of what is no question "
+        "409 `NOT_A_QUESTION`. The board remembers it, the agent that asked is told, and the "
+        "execution that asked hears it as the signal `answer:<correlation_id>`: one that waits for "
+        "it goes on, one that has ended stays ended.",
+        examples=[
+            OpenApiExample("an answer", value={"content": "The barn owls."}, request_only=True)
+        ],
         request=AnswerTextSerializer,
         responses=MessageSerializer,
     )

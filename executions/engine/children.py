@@ -14,12 +14,12 @@ from django.db.models import F, QuerySet
 from uuid_utils.compat import uuid7
 
 from agents.activity import SYSTEM
+from agents.clock import ClockTimestamp
 from executions import actions, stream
 from executions.engine import conditions, waits
 from executions.engine.ends import after_an_end
 from executions.errors import ExecutionState, NotCancellable
 from executions.models import LIVE, TERMINAL, Condition, Event, Execution, Status
-from executions.states import ClockTimestamp
 
 # How many executions may stand above one: a kind that spawns itself without an end is a mistake.
 DEEPEST = 8

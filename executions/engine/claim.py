@@ -16,9 +16,11 @@ from django.conf import settings
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents.runtime.facts import Whole
 from agents.runtime.kinds import registered
 from agents.runtime.limits import Limits
-from executions import prepared
+from agents.runtime.redaction import Redactor
+from executions import prepared, secrets
 from executions.errors import Superseded
 from executions.models import CallStatus, Execution, Status
 
@@ -39,8 +41,11 @@ WITH claimed AS (
          jsonb_build_object('worker', worker, 'turn', turn), clock_timestamp()
   FROM claimed
 )
-SELECT claimed.*, coalesce(a.is_paused, false) AS is_agent_paused
-FROM claimed LEFT JOIN agents_agent AS a ON a.id = claimed.agent_id
+SELECT claimed.*, coalesce(a.is_paused, false) AS is_agent_paused,
+       coalesce(b.repository, '') AS repository
+FROM claimed
+LEFT JOIN agents_agent AS a ON a.id = claimed.agent_id
+LEFT JOIN boards_board AS b ON b.id = claimed.board_id
 """
 
 _COMMIT = """
@@ -71,16 +76,27 @@ WITH fence AS (
 ), new_calls AS (
   INSERT INTO executions_toolcall
     (id, execution_id, reply_position, position, turn, call_id, name, arguments,
-     arguments_digest, problem, status, runs, output, created_at)
+     arguments_digest, problem, needs_approval, status, runs, output, created_at)
   SELECT row.id, fence.id, fence.position, row.n, fence.turn, row.call_id, row.name,
-         row.arguments, row.arguments_digest, row.problem, 'prepared', 0, '', clock_timestamp()
+         row.arguments, row.arguments_digest, row.problem, row.needs_approval,
+         CASE WHEN row.needs_approval THEN 'awaiting_approval' ELSE 'prepared' END, 0, '',
+         clock_timestamp()
   FROM fence, jsonb_to_recordset(%(calls)s) AS row
     (n int, id uuid, call_id text, name text, arguments jsonb, arguments_digest text,
-     problem text)
+     problem text, needs_approval bool)
 ), settled AS (
   UPDATE executions_toolcall AS call SET
-    status = %(settled_status)s, output = %(settled_output)s, finished_at = clock_timestamp()
+    status = %(settled_status)s, output = %(settled_output)s, finished_at = clock_timestamp(),
+    whole_bytes = octet_length(%(whole)s::text), is_whole_cut = %(is_whole_cut)s
   FROM fence WHERE call.id = %(settled)s
+  RETURNING call.id
+), new_whole AS (
+  INSERT INTO executions_wholeoutput (call_id, text)
+  SELECT id, %(whole)s::text FROM settled WHERE %(whole)s::text IS NOT NULL
+  ON CONFLICT (call_id) DO UPDATE SET text = excluded.text
+), old_whole AS (
+  DELETE FROM executions_wholeoutput AS old USING settled
+  WHERE old.call_id = settled.id AND %(whole)s::text IS NULL
 ), new_checkpoint AS (
   INSERT INTO executions_checkpoint
     (id, execution_id, sequence, position, turn, state, tree, created_at)
@@ -109,11 +125,14 @@ WITH fence AS (
     event_seq = event_seq + 1, lease_expires_at = clock_timestamp() + %(lease)s
   WHERE id = %(id)s AND epoch = %(epoch)s AND claim_id = %(claim)s AND status = 'running'
     AND EXISTS (SELECT FROM executions_toolcall
-                WHERE id = %(call)s AND status = ANY(%(startable)s))
+                WHERE id = %(call)s AND (status = ANY(%(startable)s)
+                  OR status = 'awaiting_approval' AND decision = 'approved'
+                    AND decided_digest = %(digest)s))
   RETURNING id, event_seq
 ), call AS (
   UPDATE executions_toolcall AS call SET
-    status = 'running', claim_id = %(claim)s, started_at = clock_timestamp(), runs = runs + 1
+    status = 'running', claim_id = %(claim)s, runs = runs + 1,
+    started_at = COALESCE(call.started_at, clock_timestamp())
   FROM fence WHERE call.id = %(call)s
 ), event AS (
   INSERT INTO executions_event (id, execution_id, seq, type, data, created_at)
@@ -131,10 +150,18 @@ class Claim:
     claim_id: UUID
     epoch: int
     is_agent_paused: bool = False
+    # The address of its board's, with what may stand in it.
+    repository: str = ""
 
     @property
     def id(self) -> UUID:
         return self.execution.id
+
+    @property
+    def redactor(self) -> Redactor:
+        """What takes the secrets of this run out of all that it shows."""
+        environment = self.execution.spec.get("environment", {})
+        return secrets.redactor(environment, repository=self.repository)
 
     @property
     def guard(self) -> dict[str, Any]:
@@ -154,6 +181,16 @@ class Boundary:
     limits: Limits
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The outcome of a call, by the id of its row; `whole` is its output where that is cut."""
+
+    call: UUID
+    status: CallStatus
+    output: str
+    whole: Whole | None = None
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit writes. `None` leaves a field of the execution as it is."""
@@ -161,7 +198,7 @@ class Batch:
     entries: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    settled: tuple[UUID, CallStatus, str] | None = None
+    settled: Settled | None = None
     turn: int | None = None
     usage: Mapping[str, Any] | None = None
     tree: str | None = None
@@ -217,7 +254,10 @@ def take(
             },
         )
     )
-    return next((Claim(row, claim_id, row.epoch, row.is_agent_paused) for row in rows), None)
+    return next(
+        (Claim(row, claim_id, row.epoch, row.is_agent_paused, row.repository) for row in rows),
+        None,
+    )
 
 
 def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Boundary:
@@ -225,7 +265,8 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
 
     `while_cancelling` is for outcomes of tool calls: they are kept though the run is to end.
     """
-    settled, status, output = batch.settled or (None, None, None)
+    settled = batch.settled
+    whole = settled.whole if settled else None
     statuses = [Status.RUNNING, Status.CANCELLING] if while_cancelling else [Status.RUNNING]
     parameters: dict[str, Any] = {
         **_fence(claim),
@@ -235,9 +276,11 @@ def commit(claim: Claim, batch: Batch, *, while_cancelling: bool = False) -> Bou
         "entry_count": len(batch.entries),
         "entries": Jsonb(batch.entries),
         "calls": Jsonb(batch.calls),
-        "settled": settled,
-        "settled_status": status,
-        "settled_output": output,
+        "settled": settled and settled.call,
+        "settled_status": settled and settled.status,
+        "settled_output": settled and settled.output,
+        "whole": whole and whole.text,
+        "is_whole_cut": bool(whole and whole.is_cut),
         "turn": batch.turn,
         "usage": None if batch.usage is None else Jsonb(batch.usage),
         "tree": batch.tree,
@@ -271,19 +314,25 @@ def hold(claim: Claim) -> None:
         raise Superseded
 
 
-def start_call(claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[str, Any]) -> int:
+def start_call(
+    claim: Claim, row_id: UUID, *, may_repeat: bool, facts: Mapping[str, Any], digest: str = ""
+) -> int:
     """Commit that a tool call is `running`, before it starts, with its event.
 
-    Returns the event's seq.
+    Returns the event's seq. A call that is started again keeps the time of its first start, from
+    which it is told how long it may be repeated.
 
     A call that this or another claim has started already may start again only where the tool
-    allows a repeat. Raises `Superseded` when the claim is gone or the run is to be cancelled.
+    allows a repeat. One that awaits approval starts with that of the arguments whose `digest` is
+    given, and has used it then. Raises `Superseded` when the claim is gone or the run is to be
+    cancelled.
     """
     startable = [CallStatus.PREPARED, *([CallStatus.RUNNING] if may_repeat else [])]
     parameters: dict[str, Any] = {
         **_fence(claim),
         "call": row_id,
         "startable": [str(status) for status in startable],
+        "digest": digest,
         "event": uuid7(),
         "event_facts": Jsonb(dict(facts)),
     }

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from agents.clock import ClockTimestamp
 from executions import prepared
 from executions.models import Condition, Execution, WaitMode
-from executions.states import ClockTimestamp
 
 # What is gone will not come about any more: nobody waits for it for ever.
 _HOLDS = """
@@ -35,7 +35,10 @@ CASE c.kind
     SELECT FROM boards_approval AS a WHERE a.id = c.target_id AND a.status = 'pending')
   WHEN 'tool_call' THEN NOT EXISTS (
     SELECT FROM executions_toolcall AS t
-    WHERE t.id = c.target_id AND t.status = 'awaiting_approval')
+    WHERE t.id = c.target_id AND t.status = 'awaiting_approval' AND t.decision = '')
+  WHEN 'question' THEN NOT EXISTS (
+    SELECT FROM agents_message AS m
+    WHERE m.id = c.target_id AND m.answer = '' AND m.state <> 'failed')
 END
 """
 _MARK = f"""
@@ -69,7 +72,10 @@ FROM executions_condition AS c WHERE c.execution_id = %(execution)s
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One thing that is waited for: a signal by name or pattern, or anything else by its id."""
+    """One thing that is waited for: a signal by name or pattern, or anything else by its id.
+
+    Of a tool call `name` is the tool, of a question what it asks, for people.
+    """
 
     kind: Condition.Kind
     name: str = ""

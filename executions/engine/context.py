@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from agents.clock import clock
 from agents.runtime.context import (
     Cancelled,
     Decision,
@@ -20,12 +21,12 @@ from agents.runtime.json_values import storable
 from boards.actions import approvals
 from boards.actions.approvals import ApprovalRequest
 from boards.models import Approval, ApprovalStatus, Board
-from executions import signals, states, stream
-from executions.engine.conditions import Wanted
+from executions import signals, stream
+from executions.engine.conditions import Wait, Wanted
 from executions.engine.delegation import Delegation
 from executions.engine.effects import NotYet, asking
 from executions.engine.tokens import Pieces
-from executions.engine.toolcalls import prepared
+from executions.engine.toolcalls import prepared, settled
 from executions.models import CallStatus, Checkpoint, Condition, EntryType, Signal
 
 T = TypeVar("T")
@@ -76,14 +77,15 @@ class Context(Delegation):
     def append_entry(self, key: str, text: str, *, role: Role = Role.ASSISTANT) -> None:
         effect = self.known(key, "entry", [text, str(role)])
         if not effect.is_finished:
-            self._say(Message(role, text))
+            self._say(Message(role, self.redactor.text(text)))
             self.keep(effect)
 
     def append_tool_call(self, key: str, name: str, arguments: Mapping[str, Any]) -> str:
         effect = self.known(key, "tool_call", [name, dict(arguments)])
         if effect.is_finished:
             return str(effect.result["call_id"])
-        request = ToolRequest(f"call_{uuid4().hex[:16]}", name, storable(dict(arguments)))
+        given = self.redactor.json(storable(dict(arguments)))
+        request = ToolRequest(f"call_{uuid4().hex[:16]}", name, given)
         row = prepared(request, 1)
         self._say(Message(Role.ASSISTANT, "", tool_requests=(request,)), type=EntryType.TOOL_CALL)
         self.batch.calls = [row]
@@ -96,13 +98,14 @@ class Context(Delegation):
         if effect.is_finished:
             return
         name, row = self.ledger.open_call(call_id)
-        text = storable(output)
+        text = self.redactor.text(storable(output))
         self._say(Message(Role.TOOL_RESULT, text, call_id=call_id, tool_name=name))
-        self.batch.settled = (row, CallStatus.COMPLETE, text)
+        self.batch.settled = settled(row, CallStatus.COMPLETE, text)
         self.batch.event("tool.finished", name=name, call_id=call_id, outcome="complete")
         self.keep(effect)
 
     def _say(self, message: Message, **more: Any) -> None:
+        self._pieces.end()
         self.append(message, **more)
         self.transcript.add(message)
 
@@ -132,7 +135,7 @@ class Context(Delegation):
         if effect.is_finished:
             return int(effect.result)
         sequence = self.checkpoint_sequence + 1
-        self.batch.is_boundary, self.batch.state = True, stored
+        self.batch.is_boundary, self.batch.state = True, self.redactor.json(stored)
         self.batch.event("execution.checkpoint", turn=self.turn, sequence=sequence)
         self.keep(effect, sequence)
         return sequence
@@ -200,8 +203,8 @@ class Context(Delegation):
     ) -> Decision | None:
         request = ApprovalRequest(
             action_type=action_type,
-            reason=reason,
-            payload=storable(dict(payload or {})),
+            reason=self.redactor.text(reason),
+            payload=self.redactor.json(storable(dict(payload or {}))),
             execution_id=self.claim.id,
         )
         approval_id = self._asked(f"{key}:asked", request)
@@ -235,14 +238,14 @@ class Context(Delegation):
 
     def sleep_until(self, key: str, when: datetime) -> None:
         effect = self.known(key, "timer", when.isoformat())
-        seconds = max(0.0, (when - states.clock()).total_seconds())
+        seconds = max(0.0, (when - clock()).total_seconds())
         self.wait_for(effect, _never, list, timeout=seconds)
 
     # --- what watchers see
 
     @cached_property
     def _pieces(self) -> Pieces:
-        return Pieces(self.claim.id)
+        return Pieces(self.claim.id, self.redactor)
 
     def stream_token(self, text: str) -> None:
         self._pieces.add(text, self.turn)
@@ -272,7 +275,19 @@ class Context(Delegation):
 
     def _publish(self, kind: str, value: Any) -> None:
         self.flush()
-        stream.publish_piece(self.claim.id, kind, value, self.turn)
+        stream.publish_piece(self.claim.id, kind, self.redactor.json(value), self.turn)
+
+    def complete(self, output: Any) -> bool:
+        self._pieces.end()
+        return super().complete(output)
+
+    def suspend(self, wait: Wait) -> bool:
+        self._pieces.end()
+        return super().suspend(wait)
+
+    def fail(self, code: str, message: str) -> None:
+        self._pieces.end()
+        super().fail(code, message)
 
     # --- limits and cancelling
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 
 class Held(Protocol):
-    """A claim of an execution or a job, whose lease this process keeps."""
+    """A claim of an execution, a job or a merge, whose lease this process keeps."""
 
     @property
     def claim_id(self) -> UUID: ...

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from agents.activity import Actor
-from agents.models import ActorKind, Agent
+from agents.models import Agent
 from agents.queries import find_agent
 from agents.runtime.context import (
     ChildHandle,
@@ -39,12 +38,6 @@ Results = list[dict[str, Any]]
 class Delegation(Effects):
     """Jobs and children, each an effect with its key."""
 
-    @property
-    def actor(self) -> Actor:
-        """The agent as the one who does what its code does; without an agent, the execution."""
-        row = self.claim.execution
-        return Actor(ActorKind.AGENT, row.agent_id or row.id, row.agent_name or row.kind)
-
     # --- jobs
 
     def schedule_job(self, key: str, kind: str, given: Any = None, **options: Any) -> JobHandle:
@@ -55,7 +48,9 @@ class Delegation(Effects):
         return JobHandle(UUID(job_id), key)
 
     def _scheduled(self, key: str, kind: str, given: Any, options: dict[str, Any]) -> str:
-        job = jobs.schedule(self.claim.execution, key=key, kind=kind, input=given, **options)
+        job = jobs.schedule(
+            self.claim.execution, key=key, kind=kind, input=self.redactor.json(given), **options
+        )
         self.batch.event("job.scheduled", **jobs.facts_of(job))
         return str(job.id)
 
@@ -132,12 +127,13 @@ class Delegation(Effects):
             agent = self._agent_for(what)
         wish = Wish(
             action=what.action,
-            prompt=what.prompt,
-            values=asked["values"],
+            prompt=self.redactor.text(what.prompt),
+            values=self.redactor.json(asked["values"]),
             board=row.board,
             priority=what.priority,
         )
-        with asking(), grounds.held(Ground(row.organization_id, agent, row.board)) as ground:
+        wanted = Ground(row.organization_id, agent, row.board)
+        with asking(), grounds.held(wanted, by=self.actor) as ground:
             child = starts.begin(ground, agent, wish, by=self.actor, parent=row)
             self.batch.event("child.spawned", child=str(child.id), agent=agent.name, key=key)
             self.keep(effect, str(child.id))
@@ -212,7 +208,7 @@ class Delegation(Effects):
         What is refused is refused before anything is kept, and can be asked again.
         """
         assert to is not None, "an execution's row stays"
-        signals.deliver(to, name=name, value=value, by=self.actor)
+        signals.deliver(to, name=name, value=self.redactor.json(value), by=self.actor)
         self.keep(effect)
 
     def _child(self, child_id: UUID) -> Execution:

@@ -19,7 +19,7 @@ from django.db import transaction
 
 from agents.redis import is_silent, note_silence
 from agents.remote import is_remote
-from executions import locks, pollers, prepared, semaphore
+from executions import capacity, locks, pollers, prepared, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
 from executions.semaphore import Decision, PermitsLost, Request
@@ -118,13 +118,18 @@ def _walk(organization_id: UUID) -> int:
     It ends: a full batch admits something, or finds one more agent or board to look past.
     """
     admitted, blocked = 0, _Blocked()
+    boards: set[UUID] = set()
     while True:
         batch = _admit_batch(organization_id, blocked)
         admitted += len(batch.sent)
         for execution in batch.sent:
             send(execution)
+            boards |= {execution.board_id} if execution.board_id else set()
         if not batch.is_full or blocked.everything:
-            return admitted
+            break
+    # Once a walk, whatever it admitted: their lines have moved up.
+    capacity.tell_of_places(boards)
+    return admitted
 
 
 class _Blocked:

@@ -11,10 +11,10 @@ from typing import Any
 from django.db import connection, transaction
 from rest_framework.exceptions import ValidationError
 
+from agents.clock import clock
 from agents.errors import Refusal
 from agents.runtime.context import Rejected, StepUnknown, Waiting
 from agents.runtime.json_values import storable
-from executions import states
 from executions.engine import claim as claims
 from executions.engine.conditions import Wait, Wanted
 from executions.engine.conversation import Conversation
@@ -59,12 +59,18 @@ class Effects(Conversation):
         if not connection.in_atomic_block:
             connection.close()
 
-    def keep(self, effect: Effect, result: Any = None, *, is_finished: bool = True) -> None:
-        """Commit the batch together with what came of the effect."""
+    def keep(self, effect: Effect, result: Any = None, *, is_finished: bool = True) -> Any:
+        """Commit the batch together with what came of the effect, and return that.
+
+        It is returned as it is kept, without secrets, so that code which is called again after a
+        wait or a crash is given the same.
+        """
+        result = self.redactor.json(result)
         self.batch.step(effect.key, effect.kind, effect.digest, result, is_finished=is_finished)
         self.commit()
         self._steps.remember(effect, result, is_finished=is_finished)
         self.release()
+        return result
 
     def once(self, effect: Effect, work: Callable[[], Any], *, repeatable: bool) -> Any:
         """What the work returns, done now; the effect is not finished. Raises `StepUnknown`."""
@@ -84,9 +90,7 @@ class Effects(Conversation):
             raise
         # Whatever else is asked of the run meanwhile, the work is done: what came of it is kept.
         self.control.check_lease()
-        result = storable(done)
-        self.keep(effect, result)
-        return result
+        return self.keep(effect, storable(done))
 
     def _take_back(self, effect: Effect) -> None:
         """What raised may be done again; the next commit says so."""
@@ -99,8 +103,7 @@ class Effects(Conversation):
             return effect.result
         with transaction.atomic():
             claims.hold(self.claim)
-            result = act()
-            self.keep(effect, result)
+            result = self.keep(effect, act())
         self.release()
         return result
 
@@ -141,7 +144,7 @@ class Effects(Conversation):
         """The effect with the time at which it gives up; the commit that follows keeps it."""
         if timeout is None or effect.is_begun:
             return effect
-        due_at = states.clock() + timedelta(seconds=timeout)
+        due_at = clock() + timedelta(seconds=timeout)
         given = {"due_at": due_at.isoformat()}
         self.batch.step(effect.key, effect.kind, effect.digest, given, is_finished=False)
         return self._steps.remember(effect, given, is_finished=False)
@@ -151,4 +154,4 @@ class Effects(Conversation):
         if not isinstance(effect.result, dict) or "due_at" not in effect.result:
             return None
         due_at = datetime.fromisoformat(effect.result["due_at"])
-        return max(0.0, (due_at - states.clock()).total_seconds())
+        return max(0.0, (due_at - clock()).total_seconds())

@@ -25,8 +25,10 @@ from executions.engine import conditions, permits
 from executions.engine.claim import Batch, Claim
 from executions.engine.conditions import Wait
 from executions.engine.dispatch import dispatch_next_on_commit
+from executions.engine.toolcalls import withdraw_held
 from executions.errors import Superseded
-from executions.models import TERMINAL, Execution, PauseReason, Signal, Status
+from executions.models import TERMINAL, Execution, PauseReason, Status
+from executions.said import said
 
 Follow = Callable[[Execution], None]
 
@@ -58,12 +60,12 @@ def complete(
 ) -> None:
     """End well, with the output and the diff of the files that were changed.
 
-    Raises `Spoken` where it `hears_messages` and there is one: the commit holds the row, as who
-    sends one does, so none is left behind by an end.
+    Raises `Spoken` where it `hears_messages` and something was said: the commit holds the row, as
+    who says something does, so nothing is left behind by an end.
     """
     with transaction.atomic():
         asked = claims.commit(claim, batch)
-        if hears_messages and asked.signals_pending and _is_spoken_to(claim):
+        if hears_messages and asked.signals_pending and said(claim.id).exists():
             raise Spoken
         _leave(
             claim,
@@ -71,19 +73,14 @@ def complete(
             None,
             event="execution.completed",
             facts={"changed_files": len(diff["files"]) if diff else 0},
-            output=output,
+            output=claim.redactor.json(output),
             diff=diff,
         )
 
 
-def _is_spoken_to(claim: Claim) -> bool:
-    said = Signal.objects.filter(execution=claim.id, consumed_at=None, name="message")
-    return said.exists()
-
-
 def fail(claim: Claim, batch: Batch, *, code: str, message: str, **details: Any) -> None:
     """End badly; `code` says how. What a message cannot hold is replaced: an end has to be kept."""
-    message = storable(message)
+    message = claim.redactor.fragment(storable(message), ends_cut=True)
     _leave(
         claim,
         Status.FAILED,
@@ -92,7 +89,7 @@ def fail(claim: Claim, batch: Batch, *, code: str, message: str, **details: Any)
         facts={"code": code, "message": message},
         failure_code=code,
         failure_message=message,
-        failure_details=details,
+        failure_details=claim.redactor.json(details),
     )
 
 
@@ -219,6 +216,7 @@ def announce(
         LiveWork.objects.filter(execution_id=execution.id).delete()
         if execution.wait_number:
             conditions.drop(execution.id)
+        withdraw_held(execution)
         record(execution, event, by=by)
         for follow in _followers:
             transaction.on_commit(partial(follow, execution), robust=True)

@@ -52,7 +52,13 @@ class Files:
             return None
         diff = worktrees.finish(self._opened())
         connection.close()
-        return diff
+        return diff and self._without_secrets(diff)
+
+    def _without_secrets(self, diff: dict[str, Any]) -> dict[str, Any]:
+        """The diff as people are shown it. What is merged are commits, and not this."""
+        redactor = self._claim.redactor
+        shown = {"patch": redactor.text(diff["patch"]), "files": redactor.json(diff["files"])}
+        return diff | shown
 
     def leave_clean(self) -> None:
         """Let the next claim on this host go on in the same directory."""
@@ -86,6 +92,7 @@ class Files:
             environment=self._spec.environment,
             stop=self._control.stop,
             readable=readable,
+            redactor=self._claim.redactor,
         )
 
 

@@ -8,11 +8,11 @@ from django.db import transaction
 
 from agents import activity
 from agents.activity import Actor, Target
+from agents.clock import ClockTimestamp
 from executions.engine import job_moves
 from executions.engine.job_moves import CANCELLED
 from executions.errors import JobState
 from executions.models import Execution, Job, JobStatus
-from executions.states import ClockTimestamp
 from executions.stream import call_to_look
 
 

@@ -7,7 +7,8 @@ of a row that it had to wait for. Zero rows: the job has moved on, and nothing w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,7 +20,8 @@ from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
 from agents.runtime.job_retries import Failure
-from executions import prepared
+from agents.runtime.redaction import Redactor
+from executions import prepared, secrets
 from executions.engine import jobs, waits
 from executions.models import JOB_TERMINAL, TERMINAL, Condition, Job, JobStatus, Status
 from executions.stream import publish
@@ -63,7 +65,10 @@ _TAKE = _MOVE.format(
     j.status = 'queued' AND j.due_at <= clock_timestamp() AND j.kind = ANY(%(kinds)s)
     AND held.status <> ALL(%(fallen)s)
     """,
-    answer="moved.*",
+    answer="""
+    moved.*, (SELECT coalesce(e.spec -> 'environment', '{}')::text
+              FROM executions_execution AS e WHERE e.id = moved.execution_id) AS environment
+    """,
 )
 _LEAVE = _MOVE.format(
     changes="""
@@ -89,6 +94,7 @@ class JobClaim:
 
     job: Job
     claim_id: UUID
+    redactor: Redactor
 
     @property
     def id(self) -> UUID:
@@ -109,6 +115,13 @@ class Leave:
     delay: timedelta = NO_DELAY
     unspent: int = 0
     recovered: int = 0
+
+    def without_secrets(self, redactor: Redactor) -> Leave:
+        """The same as it may be shown."""
+        failure = self.failure
+        if failure is not None:
+            failure = replace(failure, message=redactor.fragment(failure.message, ends_cut=True))
+        return replace(self, output=redactor.json(self.output), failure=failure)
 
     @property
     def is_end(self) -> bool:
@@ -148,7 +161,8 @@ def take(job_id: UUID, epoch: int, worker: str, *, kinds: list[str]) -> JobClaim
     if job is None:
         return None
     _tell_watchers(job.execution_id, job.told_seq)  # type: ignore[attr-defined]  # A column of _TAKE.
-    return JobClaim(job, claim_id)
+    environment = json.loads(job.environment)  # type: ignore[attr-defined]  # Likewise.
+    return JobClaim(job, claim_id, secrets.redactor(environment))
 
 
 def leave(job: Job, move: Leave, *, is_cancelled: bool = False, is_lost: bool = False) -> bool:

@@ -24,8 +24,9 @@ from django.db import DataError, InterfaceError, OperationalError, connection, c
 
 from agents.runtime import jobs as registry
 from agents.runtime.job_retries import Failure, delay_before_next, failure_of, timed_out
-from agents.runtime.jobs import JobCancelled, JobKind
+from agents.runtime.jobs import JobCancelled
 from agents.runtime.json_values import NotStorable, storable
+from agents.runtime.redaction import in_logs
 from executions.engine import job_moves, jobs
 from executions.engine.control import Control, Interrupted, Reason
 from executions.engine.job_moves import CANCELLED, JobClaim, Leave
@@ -44,7 +45,7 @@ class Try:
     def __init__(self, claim: JobClaim, control: Control) -> None:
         self.id, self.key = claim.job.id, claim.job.key
         self.execution_id, self.attempt = claim.job.execution_id, claim.job.attempt
-        self._control = control
+        self._control, self._redactor = control, claim.redactor
 
     def is_cancelled(self) -> bool:
         return self._control.is_cancelling or self._control.stop.is_set()
@@ -54,7 +55,7 @@ class Try:
             raise JobCancelled
 
     def progress(self, text: str) -> None:
-        told = {"text": str(text), "job": str(self.id), "key": self.key}
+        told = {"text": self._redactor.text(str(text)), "job": str(self.id), "key": self.key}
         publish_piece(self.execution_id, "progress", told, 0)
 
 
@@ -72,7 +73,10 @@ def run(job_id: UUID, epoch: int, worker: Any) -> Leave | None:
     if claim is None:
         logger.debug("A stale message for job %s at epoch %s.", job_id, epoch)
         return None
-    with worker.keeper.watch(claim, taken_at=taken_at) as control:
+    with (
+        in_logs(claim.redactor),
+        worker.keeper.watch(claim, taken_at=taken_at) as control,
+    ):
         try:
             outcome = _outcome(claim, control)
         except Interrupted as stop:
@@ -80,7 +84,7 @@ def run(job_id: UUID, epoch: int, worker: Any) -> Leave | None:
                 logger.warning("The lease of job %s is lost; its try stops here.", job_id)
                 return None
             outcome = Leave(JobStatus.QUEUED, unspent=1)
-        return _settle(claim, control, outcome)
+        return _settle(claim, control, outcome.without_secrets(claim.redactor))
 
 
 def _outcome(claim: JobClaim, control: Control) -> Leave:
@@ -93,7 +97,7 @@ def _outcome(claim: JobClaim, control: Control) -> Leave:
     control.check()
     threading.Thread(
         target=_work,
-        args=(registry.find(job.kind), Try(claim, control), job.input, answer),
+        args=(claim, Try(claim, control), answer),
         name=f"job-{job.id}",
         daemon=True,
     ).start()
@@ -106,10 +110,11 @@ def _outcome(claim: JobClaim, control: Control) -> Leave:
     return _failed(claim, timed_out(job.timeout_seconds))
 
 
-def _work(kind: JobKind, this: Try, value: Any, answer: Future[Any]) -> None:
+def _work(claim: JobClaim, this: Try, answer: Future[Any]) -> None:
     """Call the function; nobody hears the answer of a try that was given up."""
     try:
-        output = kind.call(value, this)
+        with in_logs(claim.redactor):
+            output = registry.find(claim.job.kind).call(claim.job.input, this)
     except BaseException as error:  # It is the answer, whatever it is.
         tell = partial(answer.set_exception, error)
     else:

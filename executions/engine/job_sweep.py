@@ -10,12 +10,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from agents.clock import ClockTimestamp
 from agents.redis import client
 from agents.runtime.job_retries import Failure
 from executions.engine import job_moves, jobs
 from executions.engine.job_moves import CANCELLED, Leave
 from executions.models import Job, JobStatus
-from executions.states import ClockTimestamp
 
 logger = logging.getLogger(__name__)
 

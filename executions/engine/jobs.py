@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents.clock import ClockTimestamp
 from agents.redis import is_silent, note_silence
 from agents.runtime import jobs as registry
 from agents.runtime.json_values import NotStorable, storable
@@ -22,7 +23,6 @@ from executions.engine.ends import after_an_end
 from executions.engine.toolcalls import digest
 from executions.errors import JobInvalid, JobKindUnknown, JobMismatch
 from executions.models import Execution, Job, JobStatus, Status
-from executions.states import ClockTimestamp
 from executions.stream import call_to_look
 
 logger = logging.getLogger(__name__)

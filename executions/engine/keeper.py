@@ -25,6 +25,7 @@ from django.db import connections
 from uuid_utils.compat import uuid7
 
 from agents.redis import client
+from agents.runtime.kinds import registered
 from executions import connections as own_connections
 from executions.engine.control import Control, Held, Reason
 from executions.stream import CONTROL
@@ -42,6 +43,14 @@ WITH my_runs AS (
   SELECT id FROM executions_job
   WHERE claim_id = ANY(%(claims)s) AND status = 'running'
   FOR NO KEY UPDATE SKIP LOCKED
+), my_merges AS (
+  SELECT id FROM executions_merge
+  WHERE claim_id = ANY(%(claims)s) AND status = 'requested'
+  FOR NO KEY UPDATE SKIP LOCKED
+), merges AS (
+  UPDATE executions_merge AS m SET taken_at = clock_timestamp()
+  FROM my_merges WHERE m.id = my_merges.id
+  RETURNING m.claim_id, false, false, false, false, false
 ), jobs AS (
   UPDATE executions_job AS j SET lease_expires_at = clock_timestamp() + %(lease)s
   FROM my_jobs WHERE j.id = my_jobs.id
@@ -53,13 +62,13 @@ WITH my_runs AS (
     e.pause_requested_at IS NOT NULL, e.interrupt_requested_at IS NOT NULL,
     coalesce((SELECT is_paused FROM agents_agent a WHERE a.id = e.agent_id), false)
 )
-SELECT * FROM runs UNION ALL SELECT * FROM jobs
+SELECT * FROM runs UNION ALL SELECT * FROM jobs UNION ALL SELECT * FROM merges
 """
 
 _SIGN = """
 INSERT INTO executions_worker
-  (id, name, host, pid, queues, concurrency, running, started_at, seen_at, is_draining)
-VALUES (%(id)s, %(name)s, %(host)s, %(pid)s, %(queues)s, %(concurrency)s, %(running)s,
+  (id, name, host, pid, queues, kinds, concurrency, running, started_at, seen_at, is_draining)
+VALUES (%(id)s, %(name)s, %(host)s, %(pid)s, %(queues)s, %(kinds)s, %(concurrency)s, %(running)s,
   clock_timestamp(), clock_timestamp(), %(draining)s)
 ON CONFLICT (id) DO UPDATE SET
   seen_at = excluded.seen_at, running = excluded.running, is_draining = excluded.is_draining
@@ -177,6 +186,7 @@ class Keeper:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "queues": json.dumps(self._queues),
+                "kinds": json.dumps([kind.label for kind in registered()]),
                 "concurrency": self._concurrency,
                 "running": len(self._controls()),
                 "draining": self.is_draining,

@@ -6,27 +6,32 @@ begins and ends a run.
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property, partial
 from typing import Any
 
 from django.db import transaction
 
+from agents.activity import Actor
+from agents.clock import clock
+from agents.models import ActorKind
 from agents.runtime.facts import Message, Reply, Role, Usage
 from agents.runtime.kinds import Kind
 from agents.runtime.limits import Spent
-from agents.runtime.loop import TURN_WARNING, Transcript
+from agents.runtime.redaction import Redactor
 from agents.runtime.spec import RunSpec
-from executions import limits, signals, states, transcripts
+from agents.runtime.transcript import Transcript
+from executions import limits, signals, transcripts
 from executions.engine import claim as claims
-from executions.engine import ends
+from executions.engine import ends, warnings
 from executions.engine.claim import Batch, Boundary, Claim
 from executions.engine.conditions import Wait
 from executions.engine.control import Control
 from executions.engine.files import Files
 from executions.models import EntryType, PauseReason
+from executions.said import MESSAGE, said, texts_of
 from executions.stream import publish
 
 # Messages that are taken at one boundary; the next takes more.
@@ -52,15 +57,26 @@ class Run:
         self._spec = RunSpec.from_json(row.spec)
         self.limits = limits.limits_of(row)
         self.usage: dict[str, Any] = row.usage or {}
+        self._mark = warnings.mark_of(self.usage)
         self.turn = row.turn
         self.files = Files(claim, control, self._spec)
         self.batch = Batch()
         self.since = time.monotonic()
         self.asked: Boundary | None = None
 
+    @cached_property
+    def redactor(self) -> Redactor:
+        return self.claim.redactor
+
     @property
     def spec(self) -> RunSpec:
         return self._spec
+
+    @property
+    def actor(self) -> Actor:
+        """The agent as the one who does what its run does; without an agent, the execution."""
+        row = self.claim.execution
+        return Actor(ActorKind.AGENT, row.agent_id or row.id, row.agent_name or row.kind)
 
     @property
     def transcript(self) -> Transcript:
@@ -69,8 +85,9 @@ class Run:
     @cached_property
     def _conversation(self) -> tuple[Transcript, transcripts.Line]:
         """The conversation, read when it is first needed, and the end of its line."""
-        messages, line = transcripts.load(self.claim.execution)
-        return Transcript(messages, turn=self.turn), line
+        transcript, line = transcripts.load(self.claim.execution)
+        transcript.turn = self.turn
+        return transcript, line
 
     def reload(self) -> None:
         """Read the conversation again when it is next needed."""
@@ -84,11 +101,14 @@ class Run:
         *,
         type: EntryType | None = None,  # noqa: A002  The entry's own word for it.
         usage: dict[str, Any] | None = None,
+        noted: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add an entry to the batch."""
+        """Add an entry to the batch; what is noted in its content besides, `transcripts` reads."""
         n = len(self.batch.entries) + 1
         line = self._conversation[1]
-        self.batch.entries.append(line.entry(message, n=n, type=type, usage=usage))
+        row = line.entry(message, n=n, type=type, usage=usage)
+        row["content"] |= noted or {}
+        self.batch.entries.append(row)
 
     def commit(self, *, while_cancelling: bool = False) -> None:
         """Write the batch under the claim, and hear what has been asked meanwhile."""
@@ -100,8 +120,20 @@ class Run:
         )
         self.control.renewed(sent_at)
         self.limits = self.asked.limits
-        self.batch = Batch()
+        self._begin_anew()
         transaction.on_commit(partial(publish, self.claim.id, self.asked.event_seq), robust=True)
+
+    def _begin_anew(self) -> None:
+        """The batch is written, and with it what the run was warned of."""
+        self.batch, self._mark = Batch(), warnings.mark_of(self.usage)
+
+    def cost(self) -> Batch:
+        """What is kept of work that was abandoned: the usage up to now, and nothing that was said.
+
+        So a warning that stands in the batch has not been given.
+        """
+        self.spent()
+        return Batch(usage=warnings.marked(self.usage, self._mark))
 
     def spent_batch(self) -> Batch:
         """The batch, with the usage up to now."""
@@ -153,8 +185,17 @@ class Run:
             ends.give_up(self.claim, self.spent_batch())
             raise Left
         deadline = self.claim.execution.deadline_at
-        if deadline is not None and deadline < states.clock():
+        if deadline is not None and deadline < clock():
             self.fail("TIMED_OUT", "Its deadline passed.")
+        self.warn()
+
+    def warn(self) -> None:
+        """Say of each limit once that it is nearly used; who takes messages hears it as one."""
+        for text in warnings.tell(self.batch, self.usage, self.spent()):
+            if self.kind.takes_messages:
+                note = Message(Role.USER, text)
+                self.append(note, type=EntryType.INJECTION)
+                self.transcript.add(note)
 
     def look_between_calls(self) -> None:
         """Leave when a cancel asks for it."""
@@ -170,20 +211,20 @@ class Run:
         return PauseReason.AGENT if self.control.is_agent_paused else None
 
     def take_messages(self) -> bool:
-        """Put what people have said into the conversation; whether there was anything."""
+        """Put what people have said and answered into the conversation; whether there was any."""
         # Before the look: who speaks after it is heard by the next call.
         self.control.was_steered()
         with transaction.atomic():
             claims.hold(self.claim)
-            found = list(signals.pending(self.claim.id, signals.MESSAGE)[:MESSAGES])
+            found = list(said(self.claim.id)[:MESSAGES])
             if not found:
                 return False
-            for signal in found:
-                message = Message(Role.USER, _text_of(signal.value))
+            for signal, text in zip(found, texts_of(found), strict=True):
+                message = Message(Role.USER, self.redactor.text(text))
                 self.append(message, type=EntryType.INJECTION)
                 self.transcript.add(message)
                 self.batch.event("signal.consumed", name=signal.name, number=signal.number)
-            signals.mark_consumed(found, by_key=signals.MESSAGE)
+            signals.mark_consumed(found, by_key=MESSAGE)
             self.batch.consumed = len(found)
             self.commit()
         return True
@@ -191,8 +232,7 @@ class Run:
     def note(self, text: str, *, reason: str) -> None:
         """Add a message of Signalbox's own to the model."""
         self.append(Message(Role.USER, text), type=EntryType.INJECTION)
-        if reason == TURN_WARNING:
-            self.batch.event("agent.turn_warning", turn=self.turn, max_turns=self.limits.turns)
+        self.warn()
 
     # --- ways to leave --------------------------------------------------------------------------
 
@@ -213,7 +253,7 @@ class Run:
         if ends.suspend(self.claim, self.spent_batch(), wait):
             return True
         self.files.stay()
-        self.batch = Batch()
+        self._begin_anew()
         return False
 
     def sleep_for(self, seconds: float, *, reason: str) -> None:
@@ -223,6 +263,8 @@ class Run:
     def complete(self, output: Any) -> bool:
         """End well; False where something has just been said that wants another turn."""
         diff = self.files.finish()
+        # Who reworks it goes on in the directory.
+        self.files.leave_clean()
         try:
             ends.complete(
                 self.claim,
@@ -232,12 +274,7 @@ class Run:
                 hears_messages=self.kind.takes_messages,
             )
         except ends.Spoken:
+            self.files.stay()
             self.take_messages()
             return False
         return True
-
-
-def _text_of(value: Any) -> str:
-    """What a message says: a text, or an object with one."""
-    said = value.get("text", value) if isinstance(value, dict) else value
-    return said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)

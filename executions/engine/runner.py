@@ -21,6 +21,7 @@ from agents.runtime.json_values import storable
 from agents.runtime.kinds import Kind
 from agents.runtime.llm import ModelBusy, ModelError
 from agents.runtime.react import OutputUnfit
+from agents.runtime.redaction import in_logs
 from executions.engine import claim as claims
 from executions.engine import dispatch, ends
 from executions.engine.claim import Batch, Claim
@@ -89,8 +90,7 @@ class Runner:
             self._end_if_cancelling()
         elif reason is Reason.DRAIN:
             self._context.files.leave_clean()
-            # Of what was abandoned no entry is kept, but what it cost.
-            ends.give_up(self._claim, Batch(usage=self._context.spent_batch().usage))
+            ends.give_up(self._claim, self._context.cost())
         else:
             logger.warning("The lease of %s is lost; its run stops here.", self._claim.id)
 
@@ -115,7 +115,10 @@ def advance(execution_id: UUID, epoch: int, worker: Any) -> None:
     kind = kinds.find(claim.execution.kind, claim.execution.kind_version)
     assert kind is not None, "the claim takes only kinds that this process has"
     publish(claim.id, claim.execution.event_seq)
-    with worker.keeper.watch(claim, taken_at=taken_at) as control:
+    with (
+        in_logs(claim.redactor),
+        worker.keeper.watch(claim, taken_at=taken_at) as control,
+    ):
         try:
             Runner(claim, control, kind).drive()
         except (Exception, *_ENDS_OF_CODE) as error:

@@ -17,15 +17,18 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from agents import deliveries, outbox
 from agents.activity import SYSTEM
+from agents.clock import ClockTimestamp
 from agents.redis import client
 from agents.remote import of_remote_kind
 from agents.rest import idempotency
-from executions import actions, states, worktrees
+from boards.actions import payloads
+from executions import actions, auto_start, interviews, states, worktrees
 from executions.engine import children, conditions, decisions, ends, job_sweep, permits, waits
 from executions.engine.dispatch import dispatch, send
 from executions.models import LIVE, Condition, Execution, PauseReason, Status, Worker
-from executions.states import ClockTimestamp
+from executions.review import hand_in, merges
 
 logger = logging.getLogger(__name__)
 
@@ -238,10 +241,10 @@ def _reconcile() -> int:
 
 
 def _tidy_up() -> int:
-    """Each hour, on every host: worktrees and answers that nobody needs any more."""
+    """Each hour, on every host: worktrees, answers and deliveries that nobody needs any more."""
     if not _is_turn(f"tidy:{socket.gethostname()}", TIDY_EVERY):
         return 0
-    return worktrees.prune() + idempotency.prune_expired()
+    return worktrees.prune() + idempotency.prune_expired() + deliveries.prune()
 
 
 def _is_turn(chore: str, every: timedelta) -> bool:
@@ -275,6 +278,13 @@ _CHORES: tuple[Callable[[], int], ...] = (
     job_sweep.cancel_jobs_of_ended,
     job_sweep.send_due_jobs,
     decisions.withdraw_left,
+    hand_in.hand_in_left,
+    merges.send_merges_again,
+    auto_start.start_idle,
+    payloads.start_waiting,
+    outbox.call_if_due,
+    interviews.begin_left,
+    deliveries.hint_due,
     _forget_workers,
     _tidy_up,
 )

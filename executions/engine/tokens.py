@@ -8,6 +8,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from agents.runtime.llm import Delta
+from agents.runtime.redaction import Redactor, Stream
 from executions.stream import publish_tokens
 
 COALESCE_SECONDS = 0.05
@@ -16,13 +17,16 @@ COALESCE_SECONDS = 0.05
 class Tokens:
     """Takes deltas on the model's loop and publishes them from the thread that waits.
 
-    It costs nothing while no token comes: the thread sleeps until a delta or the end.
+    It costs nothing while no token comes: the thread sleeps until a delta or the end. What may be
+    the beginning of a secret waits for what follows it.
     """
 
-    def __init__(self, execution_id: UUID, turn: int) -> None:
+    def __init__(self, execution_id: UUID, turn: int, redactor: Redactor) -> None:
         self._execution_id = execution_id
         self._turn = turn
         self._attempt = 1
+        self._redactor = redactor
+        self._texts: dict[str, Stream] = {}
         self._pieces: queue.SimpleQueue[Delta | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -44,13 +48,30 @@ class Tokens:
         while (first := self._pieces.get()) is not None:
             gathered, is_over = self._gather(first)
             for kind, text in _joined(gathered):
-                self._publish(kind, text)
+                self._show(kind, text)
             if is_over:
-                return
+                break
+        self._show_what_is_left()
 
     def start_anew(self) -> None:
         """Say that what was published of this reply will not go on."""
-        self._publish("reset", "")
+        self._show("reset", "")
+
+    def _show(self, kind: str, text: str) -> None:
+        if kind == "reset":
+            self._texts.clear()  # What was held back of the broken try.
+            self._publish(kind, "")
+            return
+        if kind not in self._texts:
+            self._texts[kind] = self._redactor.stream()
+        if shown := self._texts[kind].feed(text):
+            self._publish(kind, shown)
+
+    def _show_what_is_left(self) -> None:
+        for kind, text in self._texts.items():
+            if shown := text.flush():
+                self._publish(kind, shown)
+        self._texts.clear()
 
     def _publish(self, kind: str, text: str) -> None:
         publish_tokens(self._execution_id, kind, text, self._turn, attempt=self._attempt)
@@ -84,19 +105,25 @@ def _joined(deltas: list[Delta]) -> list[tuple[str, str]]:
 class Pieces:
     """What an agent's own code streams, published together in pieces of about 50 ms."""
 
-    def __init__(self, execution_id: UUID) -> None:
+    def __init__(self, execution_id: UUID, redactor: Redactor) -> None:
         self._execution_id = execution_id
         self._text, self._turn = "", 0
+        self._clean = redactor.stream()
         self._published_at = float("-inf")
 
     def add(self, text: str, turn: int) -> None:
         """Add a piece; it is published with those that come within a moment."""
-        self._text, self._turn = self._text + text, turn
+        self._text, self._turn = self._text + self._clean.feed(text), turn
         if time.monotonic() - self._published_at >= COALESCE_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Publish what is left."""
+        """Publish what is there; what may be the beginning of a secret waits for the rest."""
         if self._text:
             publish_tokens(self._execution_id, "text", self._text, self._turn)
             self._text, self._published_at = "", time.monotonic()
+
+    def end(self) -> None:
+        """Publish all that is left: the text is over."""
+        self._text += self._clean.flush()
+        self.flush()

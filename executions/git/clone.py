@@ -1,4 +1,4 @@
-"""A bare copy of a repository that is named by URL, brought up to date by fetching."""
+"""A bare copy of a repository that is named by URL: it fetches from there, and pushes to it."""
 
 from __future__ import annotations
 
@@ -65,30 +65,49 @@ def ensure_clone(url: str, git_dir: Path) -> None:
     environment alone: they are neither in a file, nor an argument, nor an error's text. Raises
     `GitError` when the fetch fails; what was fetched before stays.
     """
+    if not git_dir.is_dir():
+        with drafted(git_dir):
+            pass
+    _talk(
+        url,
+        git_dir,
+        "fetch",
+        "--quiet",
+        "--prune",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--end-of-options",
+        clean_url(url),
+        *_REFSPECS,
+    )
+
+
+def push(url: str, git_dir: Path, branch: str, old: str, new: str) -> None:
+    """Move the branch of `url` from `old`, as it was fetched, to `new`, which comes after it.
+
+    Raises `GitError` when it is refused: because it has moved, or for any other reason.
+    """
+    ref = f"refs/heads/{branch}"
+    # The lease makes it a compare-and-set also where the branch was set back meanwhile.
+    lease = f"--force-with-lease={ref}:{old}"
+    _talk(url, git_dir, "push", "--quiet", "--no-verify", lease, clean_url(url), f"{new}:{ref}")
+
+
+def _talk(url: str, git_dir: Path, verb: str, *arguments: str) -> None:
+    """Let git speak to the origin; what it says in an error has no secrets."""
     clean = clean_url(url)
     settings = {"protocol.version": "2"}
     if clean != url:
         settings[f"url.{url}.insteadOf"] = clean
     variables = {name: os.environ[name] for name in _NETWORK if name in os.environ}
     variables["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
-    if not git_dir.is_dir():
-        with drafted(git_dir):
-            pass
     try:
-        Git(git_dir, settings=settings, variables=variables).run(
-            "fetch",
-            "--quiet",
-            "--prune",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--end-of-options",
-            clean,
-            *_REFSPECS,
-            seconds=FETCH_SECONDS,
-        )
+        git = Git(git_dir, settings=settings, variables=variables)
+        git.run(verb, *arguments, seconds=FETCH_SECONDS)
     except GitError as error:
         said = error.stderr.replace(url, clean)
-        raise GitError(f"{clean} cannot be fetched.", _without_secrets(said, url)) from None
+        done = "fetched" if verb == "fetch" else "pushed to"
+        raise GitError(f"{clean} cannot be {done}.", _without_secrets(said, url)) from None
 
 
 def _without_secrets(said: str, url: str) -> str:

@@ -106,6 +106,16 @@ class Git:
         fine: Sequence[int] = (0,),
     ) -> bytes:
         """Its standard output. Raises `GitError` for an exit code that is not `fine`."""
+        return self.outcome(*arguments, stdin=stdin, seconds=seconds, fine=fine)[1]
+
+    def outcome(
+        self,
+        *arguments: str | bytes,
+        stdin: bytes = b"",
+        seconds: float = SECONDS,
+        fine: Sequence[int] = (0,),
+    ) -> tuple[int, bytes]:
+        """The same, with its exit code first."""
         process = self._start(arguments, stderr=subprocess.PIPE)
         try:
             out, err = process.communicate(stdin, timeout=seconds)
@@ -115,7 +125,7 @@ class Git:
             _end(process)
         if process.returncode not in fine:
             raise GitError(f"{_shown(arguments)} failed.", storable(err).strip()[-4000:])
-        return out
+        return process.returncode, out
 
     def word(self, *arguments: str | bytes, stdin: bytes = b"") -> str:
         """Its standard output as text without the last line end."""

@@ -90,8 +90,8 @@ def _files(git: Git, base: str, commit: str) -> Iterator[ChangedFile]:
             next(words), next(words)
         letter, old, new = changes.pop(0)
         yield ChangedFile(
-            path=_name(new),
-            old_path=_name(old) if letter in "RC" else "",
+            path=name_of(new),
+            old_path=name_of(old) if letter in "RC" else "",
             status=_STATUS.get(letter, "modified"),
             additions=int(added) if added != b"-" else 0,
             deletions=int(deleted) if deleted != b"-" else 0,
@@ -99,5 +99,6 @@ def _files(git: Git, base: str, commit: str) -> Iterator[ChangedFile]:
         )
 
 
-def _name(path: bytes) -> str:
+def name_of(path: bytes) -> str:
+    """A path as text that can be stored."""
     return path.decode("utf-8", "backslashreplace")

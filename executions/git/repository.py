@@ -17,7 +17,7 @@ from executions.git.command import BranchTaken, Git, GitError, NotARepository, e
 _HEADS = "refs/heads/"
 _LAST_SUFFIX = 50
 # The same commit on every host, so that what was made on one can be compared on another.
-_AT_THE_EPOCH = {
+AT_THE_EPOCH = {
     "GIT_AUTHOR_DATE": "1970-01-01T00:00:00Z",
     "GIT_COMMITTER_DATE": "1970-01-01T00:00:00Z",
 }
@@ -69,7 +69,7 @@ def drafted(git_dir: Path) -> Iterator[Git]:
     draft = git_dir.with_name(f"{git_dir.name}.{os.getpid()}.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.parent.mkdir(parents=True, exist_ok=True)
-    git = Git(draft, variables=_AT_THE_EPOCH)
+    git = Git(draft, variables=AT_THE_EPOCH)
     git.run("init", "--quiet", "--bare", "--template=")
     yield git
     draft.rename(git_dir)

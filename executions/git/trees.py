@@ -52,14 +52,19 @@ class Files:
 
 def open_files(files: Files, *, exclude: Iterable[str] = ()) -> None:
     """Make the private git directory, anew; paths in `exclude` are never kept unless tracked."""
-    shutil.rmtree(files.private, ignore_errors=True)
-    files.private.parent.mkdir(parents=True, exist_ok=True)
-    kind = Git(files.git_dir).word("rev-parse", "--show-object-format")
-    Git(files.private).run("init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
+    open_private(files.git_dir, files.private)
     told = files.private / "info"
-    told.mkdir()
-    (told / "attributes").write_text(_ATTRIBUTES)
     (told / "exclude").write_text("".join(f"/{_escaped(path)}\n" for path in exclude))
+
+
+def open_private(git_dir: Path, private: Path) -> None:
+    """Make a private git directory, anew, for objects of the repository `git_dir`."""
+    shutil.rmtree(private, ignore_errors=True)
+    private.parent.mkdir(parents=True, exist_ok=True)
+    kind = Git(git_dir).word("rev-parse", "--show-object-format")
+    Git(private).run("init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
+    (private / "info").mkdir()
+    (private / "info" / "attributes").write_text(_ATTRIBUTES)
 
 
 def _escaped(path: str) -> str:

@@ -10,8 +10,9 @@ from executions.models.execution import (
     WaitMode,
 )
 from executions.models.job import JOB_TERMINAL, Job, JobStatus
+from executions.models.merge import Merge, MergeStatus
 from executions.models.step import Step
-from executions.models.toolcall import CallStatus, ToolCall
+from executions.models.toolcall import CallDecision, CallStatus, ToolCall, WholeOutput
 from executions.models.transcript import Checkpoint, Entry, EntryType, Event
 from executions.models.wait import Condition, Signal
 from executions.models.worker import Worker
@@ -22,6 +23,7 @@ __all__ = [
     "JOB_TERMINAL",
     "LIVE",
     "TERMINAL",
+    "CallDecision",
     "CallStatus",
     "Checkpoint",
     "Condition",
@@ -31,12 +33,15 @@ __all__ = [
     "Execution",
     "Job",
     "JobStatus",
+    "Merge",
+    "MergeStatus",
     "PauseReason",
     "Signal",
     "Status",
     "Step",
     "ToolCall",
     "WaitMode",
+    "WholeOutput",
     "Worker",
     "Worktree",
     "WorktreeStatus",

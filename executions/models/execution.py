@@ -56,7 +56,8 @@ class Execution(Keyed):
     of priority, so that order is an index and a low priority cannot starve.
 
     A fork shares its original's line up to `fork_position`. `depth` counts the executions above it.
-    `signals_pending` counts its signals that are not consumed, under the row's lock.
+    `signals_pending` counts its signals that are not consumed, under the row's lock. `handed_in_at`
+    is when its task was told of its completion, whatever came of that.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
@@ -123,6 +124,7 @@ class Execution(Keyed):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
+    handed_in_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]
@@ -229,6 +231,16 @@ class Execution(Keyed):
                 fields=["finished_at"],
                 condition=Q(parent__isnull=False, told_parent_at=None, finished_at__isnull=False),
                 name="execution_untold_children",
+            ),
+            # Serves the sweep: work on a task that has completed and was not handed in.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(status=Status.COMPLETED, task__isnull=False, handed_in_at=None),
+                name="execution_not_handed_in",
+            ),
+            # Serves the newest execution of a task.
+            models.Index(
+                fields=["task", "-id"], condition=Q(task__isnull=False), name="execution_by_task"
             ),
             # Serves the list of what failed, by how.
             models.Index(

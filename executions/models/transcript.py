@@ -20,7 +20,8 @@ class EntryType(models.TextChoices):
 class Entry(Keyed):
     """One item of the conversation. An execution's own entries are a line by `position`.
 
-    `content` is our neutral form: `{text, tool_requests?, call_id?, tool_name?, raw?}`.
+    `content` is our neutral form: `{text, tool_requests?, call_id?, tool_name?, raw?}`, and what
+    `executions.transcripts` names besides.
     """
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="entries")

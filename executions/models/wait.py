@@ -10,7 +10,8 @@ from executions.models.execution import Execution
 class Condition(Keyed):
     """One thing of a wait. Leaving the wait deletes its rows, so nothing stale can fire.
 
-    `name` is the name or pattern of a signal, `target_id` the approval, tool call, job or child.
+    `name` is the name or pattern of a signal, the tool of a call, or what people were asked;
+    `target_id` the approval, tool call, question, job or child.
     A timer ends the wait by itself, whatever its mode; that of the others is `wait_mode` of the
     execution.
     """
@@ -20,6 +21,7 @@ class Condition(Keyed):
         SIGNAL = "signal"
         APPROVAL = "approval"
         TOOL_CALL = "tool_call"
+        QUESTION = "question"
         JOB = "job"
         CHILD = "child"
 
@@ -38,7 +40,10 @@ class Condition(Keyed):
             models.CheckConstraint(
                 condition=Q(kind="timer", due_at__isnull=False)
                 | Q(kind="signal", due_at=None) & ~Q(name="")
-                | Q(kind__in=["approval", "tool_call", "job", "child"], target_id__isnull=False),
+                | Q(
+                    kind__in=["approval", "tool_call", "question", "job", "child"],
+                    target_id__isnull=False,
+                ),
                 name="a_condition_says_what_it_waits_for",
             ),
         ]

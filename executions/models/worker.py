@@ -6,12 +6,16 @@ from agents.models.base import Keyed
 
 
 class Worker(Keyed):
-    """A worker process. Its keeper writes `seen_at` with each renewal of its leases."""
+    """A worker process. Its keeper writes `seen_at` with each renewal of its leases.
+
+    `kinds` are the kinds of agents that it has, as `Kind.label` says them.
+    """
 
     name = models.CharField(max_length=200)
     host = models.CharField(max_length=200)
     pid = models.PositiveIntegerField()
     queues = models.JSONField(default=list)
+    kinds = models.JSONField(default=list)
     concurrency = models.PositiveIntegerField(default=1)
     running = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(auto_now_add=True)

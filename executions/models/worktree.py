@@ -11,13 +11,20 @@ class WorktreeStatus(models.TextChoices):
 
     CREATING = "creating"
     ACTIVE = "active"
+    MERGING = "merging"
+    MERGED = "merged"
     REMOVING = "removing"
     REMOVED = "removed"
     ERROR = "error"
 
 
 class Worktree(Keyed):
-    """An execution's checkout. The directory is a cache: it is rebuilt from the kept tree."""
+    """An execution's checkout. The directory is a cache: it is rebuilt from the kept tree.
+
+    `executions.worktrees.moves` has the table of its moves. `merge_sha` is written with the move to
+    `merging`, before the branch is moved to it: a merge that broke off has happened exactly when
+    the branch has that commit.
+    """
 
     execution = models.OneToOneField(Execution, on_delete=models.CASCADE, related_name="worktree")
     status = models.CharField(
@@ -28,12 +35,19 @@ class Worktree(Keyed):
     path = models.CharField(max_length=1000)
     branch = models.CharField(max_length=300)
     base = models.CharField(max_length=64)
+    merge_sha = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(status__in=["merging", "merged"]) | ~models.Q(merge_sha=""),
+                name="a_merge_names_its_commit",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.branch

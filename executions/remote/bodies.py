@@ -207,11 +207,15 @@ class FailSerializer(ClaimedRequest):
         return value
 
 
+# Nobody waits for these from outside: their calls and questions are those of runs of ours.
+_OF_OUR_RUNS = (Condition.Kind.TOOL_CALL, Condition.Kind.QUESTION)
+
+
 class WantedSerializer(Request):
     """One thing to wait for: a `signal` by `name`, a `timer` of `seconds`, another by its `id`."""
 
     kind = serializers.ChoiceField(
-        choices=[str(kind) for kind in Condition.Kind if kind is not Condition.Kind.TOOL_CALL]
+        choices=[str(kind) for kind in Condition.Kind if kind not in _OF_OUR_RUNS]
     )
     name = serializers.RegexField(
         _PATTERN, required=False, max_length=200, help_text="A name, or a pattern with `*`."

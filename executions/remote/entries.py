@@ -10,11 +10,9 @@ from uuid import UUID
 from rest_framework.exceptions import ValidationError
 
 from agents.runtime.facts import Message, Role, ToolRequest, Usage
-from agents.runtime.limits import warning
-from agents.runtime.tools.text import clip
 from executions import lines
 from executions.engine.claim import Batch
-from executions.engine.toolcalls import digest, prepared
+from executions.engine.toolcalls import digest, prepared, settled
 from executions.models import CallStatus, EntryType, Step, ToolCall
 from executions.remote.errors import EntriesMismatch, EntryNotFound, EntryNotLeaf
 from executions.remote.run import RemoteRun
@@ -23,8 +21,6 @@ from executions.transcripts import Line
 # In the memory of an execution's effects, which entries share with nothing else of a worker's.
 _KIND = "entries"
 _MOST_TOLD = 2000
-# Of an output in the ledger; the entry has all of it.
-_MOST_KEPT = 64 * 1024
 _OPEN = (CallStatus.PREPARED, CallStatus.RUNNING)
 
 
@@ -130,7 +126,7 @@ class _Appending:
 
     def _turn(self, batch: Batch, entry: NewEntry) -> None:
         """The turn that the entry belongs to. Turns are counted up, and never back."""
-        now, limit = self._run.execution.turn, self._run.execution.max_turns
+        now = self._run.execution.turn
         turn = entry.turn if entry.turn is not None else now + entry.is_reply
         if turn < now:
             raise ValidationError({"entries": [f"The execution is in turn {now} already."]})
@@ -139,8 +135,6 @@ class _Appending:
         batch.turn = turn
         said = entry.message.content[:_MOST_TOLD] if entry.is_reply else ""
         batch.event("execution.turn", turn=turn, text=said)
-        if any(warning(each, limit) for each in range(now + 1, min(turn, limit) + 1)):
-            batch.event("agent.turn_warning", turn=turn, max_turns=limit)
 
     def _settle(self, batch: Batch, entry: NewEntry) -> None:
         """The outcome of a call that is in the ledger; a worker may keep others to itself."""
@@ -149,8 +143,7 @@ class _Appending:
         call = open_calls.filter(call_id=call_id).order_by("-id").first()
         if call is None:
             return
-        output, _ = clip(entry.message.content, _MOST_KEPT)
-        batch.settled = (call.id, entry.outcome, output)
+        batch.settled = settled(call.id, entry.outcome, entry.message.content)
         batch.event("tool.finished", name=call.name, call_id=call_id, outcome=str(entry.outcome))
 
 

@@ -16,11 +16,13 @@ from django.conf import settings
 from django.db import transaction
 from django.http import Http404
 
+from agents.clock import clock
 from agents.models import Organization
 from agents.remote import of_remote_kind
 from agents.runtime.limits import Spent
-from executions import limits, lines, prepared, signals, states
+from executions import limits, lines, prepared, signals
 from executions.engine import claim as claims
+from executions.engine import warnings
 from executions.engine.claim import Batch, Claim
 from executions.errors import ExecutionState
 from executions.models import Execution, Signal, Status
@@ -74,17 +76,26 @@ class RemoteRun:
         return Batch(usage=self.usage)
 
     def commit(self, batch: Batch) -> None:
-        """Write the batch; it renews the lease."""
+        """Write the batch, with what the run is to be warned of; it renews the lease."""
+        if not self.is_cancelling:
+            self._warn(batch)
         asked = claims.commit(self.claim, batch, while_cancelling=True)
         self.execution.refresh_from_db(fields=["lease_expires_at", "turn", "usage"])
         transaction.on_commit(partial(publish, self.id, asked.event_seq), robust=True)
+
+    def _warn(self, batch: Batch) -> None:
+        """The row is held: nobody else says it, and its limits are those that hold."""
+        row, usage = self.execution, dict(batch.usage or self.usage)
+        turn = row.turn if batch.turn is None else batch.turn
+        warnings.tell(batch, usage, limits.spent(turn, usage, limits.limits_of(row)))
+        batch.usage = usage
 
     @property
     def usage(self) -> dict[str, Any]:
         """What was used up to now. Time of work is what passes between two calls of a claim."""
         row, usage = self.execution, dict(self.execution.usage)
         assert row.lease_expires_at is not None
-        since = states.clock() - (row.lease_expires_at - settings.EXECUTION_LEASE)
+        since = clock() - (row.lease_expires_at - settings.EXECUTION_LEASE)
         usage["seconds"] = round(
             usage.get("seconds", 0.0) + max(since, timedelta()).total_seconds(), 3
         )

@@ -10,6 +10,7 @@ from agents.runtime.limits import Spent, reached
 from executions import limits, signals
 from executions.engine.run import MESSAGES
 from executions.models import Execution, PauseReason, Signal, Status
+from executions.said import MESSAGE
 
 _SHOWN = (
     "status",
@@ -70,7 +71,7 @@ def _messages(row: Execution) -> list[Signal]:
     """What people have said to the run, and it has not taken in hand."""
     if row.claim_id is None or not row.signals_pending:
         return []
-    pending = signals.pending(row.id, signals.MESSAGE).exclude(reserved_by=row.claim_id)
+    pending = signals.pending(row.id, MESSAGE).exclude(reserved_by=row.claim_id)
     return list(pending[:MESSAGES])
 
 

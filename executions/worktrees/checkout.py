@@ -12,20 +12,21 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
-from executions import git
+from executions import git, secrets
 from executions.errors import Superseded
 from executions.models import Execution, Worktree, WorktreeStatus
 from executions.models.execution import CLAIMED
 from executions.worktrees import origin, places
 from executions.worktrees.copying import copy_files
 from executions.worktrees.errors import (
-    NotAGitRepository,
-    RepositoryBusy,
     TreeMissing,
     WorktreeError,
     WorktreeSetupFailed,
+    told,
 )
+from executions.worktrees.moves import move
 
 # Runs a shell command in a folder, confined as the engine sees fit: exit code and output.
 RunSetup = Callable[[str, Path], tuple[int, str]]
@@ -70,19 +71,26 @@ def prepare(execution: Execution, claim_id: UUID, *, run_setup: RunSetup) -> Che
         return left
     directory = places.directory_of(execution.id, claim_id)
     try:
-        with _told():
+        with told():
             checkout = _register(execution, claim_id, row, directory)
             _fill(execution, checkout, run_setup)
             _write(execution.id, claim_id, status=WorktreeStatus.ACTIVE)
     except WorktreeError as error:
         places.discard(directory)
-        said = f"{error}\n{error.output[-_MAX_OUTPUT:]}".strip().replace("\0", "\ufffd")
-        _write(execution.id, claim_id, status=WorktreeStatus.ERROR, error=said)
+        shown = _shown(execution, error)
+        _write(execution.id, claim_id, status=WorktreeStatus.ERROR, error=shown)
         raise
     except BaseException:
         places.discard(directory)
         raise
     return checkout
+
+
+def _shown(execution: Execution, error: WorktreeError) -> str:
+    """What went wrong, as people may read it: without secrets, and the end of what was said."""
+    redactor = secrets.redactor_of(execution)
+    said = redactor.text(error.output)[-_MAX_OUTPUT:]
+    return f"{redactor.text(str(error))}\n{said}".strip().replace("\0", "\ufffd")
 
 
 def _left_clean(execution: Execution, claim_id: UUID, row: Worktree | None) -> Checkout | None:
@@ -95,7 +103,7 @@ def _left_clean(execution: Execution, claim_id: UUID, row: Worktree | None) -> C
     if facts.get("left_at") != (execution.tree or row.base):
         return None
     places.note(directory, left_at="")  # Good for one claim.
-    if not directory.is_dir() or not git_dir.is_dir():
+    if not all(path.is_dir() for path in (directory, places.private_of(directory), git_dir)):
         return None
     return Checkout(
         execution_id=execution.id,
@@ -180,7 +188,7 @@ def keep(checkout: Checkout, turn: int, label: str = "") -> str:
     The commit stays reachable under `refs/signalbox/{execution}/{turn}`. Raises `WorktreeError`,
     `RepositoryBusy`, and `Superseded` when the claim is gone.
     """
-    with _told():
+    with told():
         parent = checkout.tree or checkout.base
         commit = git.keep_tree(checkout.files, parent, label or f"Turn {turn}")
         if commit is None:
@@ -215,18 +223,39 @@ def finish(checkout: Checkout) -> dict[str, Any] | None:
     """
     if not checkout.tree:
         return None
-    with _told():
+    with told():
         changes = git.diff(checkout.git_dir, checkout.base, checkout.tree)
         if not changes.files:
             return None
         _move_branch(checkout)
         git.show_index(checkout.files)
-    return {
-        "branch": checkout.branch,
-        "base": checkout.base,
-        "commit": checkout.tree,
-        **changes.as_json(),
-    }
+    return _told_of(checkout.branch, checkout.base, checkout.tree, changes)
+
+
+def finish_ended(execution: Execution) -> dict[str, Any] | None:
+    """The same for an execution that has completed and of which no claim made the diff.
+
+    May be called again. Raises `WorktreeError` and `RepositoryBusy`.
+    """
+    row = Worktree.objects.filter(execution=execution).first()
+    if row is None or not execution.tree:
+        return None
+    with told():
+        git_dir = origin.provide(execution, row.repository, fetch=False)
+        if not git.has_commit(git_dir, execution.tree):
+            raise TreeMissing("This host's repository does not have the execution's kept files.")
+        changes = git.diff(git_dir, row.base, execution.tree)
+        if not changes.files:
+            return None
+        with places.repository_lock(git_dir):
+            branch = origin.branch_of(execution, row, git_dir, row.base, execution.tree)
+            Worktree.objects.filter(pk=row.pk).update(branch=branch, updated_at=Now())
+            git.set_branch(git_dir, branch, execution.tree, git.tip(git_dir, branch))
+    return _told_of(branch, row.base, execution.tree, changes)
+
+
+def _told_of(branch: str, base: str, commit: str, changes: git.Diff) -> dict[str, Any]:
+    return {"branch": branch, "base": base, "commit": commit, **changes.as_json()}
 
 
 def _move_branch(checkout: Checkout) -> None:
@@ -241,10 +270,16 @@ def _move_branch(checkout: Checkout) -> None:
     checkout.branch = branch
 
 
-def _write(execution_id: UUID, claim_id: UUID, **fields: Any) -> None:
+def _write(
+    execution_id: UUID, claim_id: UUID, status: WorktreeStatus | None = None, **fields: Any
+) -> None:
     """Write the worktree's row if the claim still holds; else raises `Superseded`."""
     with _held(execution_id, claim_id):
-        Worktree.objects.update_or_create(execution_id=execution_id, defaults=fields)
+        row, _ = Worktree.objects.get_or_create(execution_id=execution_id)
+        if status is None:
+            Worktree.objects.filter(pk=row.pk).update(updated_at=Now(), **fields)
+        elif not move(row, status, **fields):
+            raise WorktreeError(f"A worktree that is {row.status} cannot be {status}.")
 
 
 @contextmanager
@@ -273,18 +308,3 @@ def _let_go_within(limit: timedelta) -> None:
         cursor.execute(
             "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [milliseconds]
         )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what git or the disk said as this module's errors."""
-    try:
-        yield
-    except git.RepositoryBusy as error:
-        raise RepositoryBusy(str(error)) from error
-    except git.NotARepository as error:
-        raise NotAGitRepository(str(error), error.stderr) from error
-    except git.GitError as error:
-        raise WorktreeError(str(error), error.stderr, code=error.code) from error
-    except OSError as error:
-        raise WorktreeError(f"The worktree's disk refuses: {error.strerror}.") from error

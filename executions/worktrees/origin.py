@@ -36,11 +36,12 @@ def provide(execution: Execution, repository: str, *, fetch: bool) -> Path:
             git.create_repository(git_dir, "Nothing yet")
     elif git.is_url(repository) and (fetch or not git_dir.is_dir()):
         with places.repository_lock(git_dir):
-            git.ensure_clone(_url_with_credentials(execution, repository), git_dir)
+            git.ensure_clone(url_with_credentials(execution, repository), git_dir)
     return git_dir
 
 
-def _url_with_credentials(execution: Execution, repository: str) -> str:
+def url_with_credentials(execution: Execution, repository: str) -> str:
+    """The address as the board has it, where a row has it without its secrets."""
     board = execution.board
     if board is not None and git.clean_url(board.repository) == repository:
         return board.repository

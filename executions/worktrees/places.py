@@ -8,7 +8,8 @@ import logging
 import os
 import socket
 import subprocess
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -33,9 +34,14 @@ def worktrees() -> Path:
     return _root() / "worktrees"
 
 
+def clones() -> Path:
+    """The folder with the copies of repositories that are named by URL."""
+    return _root() / "repositories"
+
+
 def scratches() -> Path:
     """The folder with the private repositories of executions that have no other."""
-    return _root() / "repositories" / "scratch"
+    return clones() / "scratch"
 
 
 def directory_of(execution_id: UUID, claim_id: UUID) -> Path:
@@ -79,7 +85,7 @@ def git_dir_of(repository: str, organization_id: UUID) -> Path:
     if git.is_url(repository):
         name = f"{organization_id} {git.clean_url(repository)}"
         digest = hashlib.sha256(name.encode()).hexdigest()
-        return _root() / "repositories" / f"{digest[:24]}.git"
+        return clones() / f"{digest[:24]}.git"
     return git.repository_git_dir(Path(repository).resolve())
 
 
@@ -101,6 +107,21 @@ def repository_lock(git_dir: Path) -> AbstractContextManager[None]:
     """
     digest = hashlib.sha256(os.fsencode(git_dir)).hexdigest()
     return git.lock(_root() / "locks" / f"{digest[:24]}.lock", seconds=LOCK_SECONDS)
+
+
+def merges() -> Path:
+    """The folder with what merges need while they last."""
+    return _root() / "merges"
+
+
+@contextmanager
+def merge_directory() -> Iterator[Path]:
+    """A path for one merge, deleted after the block; prune deletes it where the process died."""
+    directory = merges() / uuid4().hex
+    try:
+        yield directory
+    finally:
+        delete(directory)
 
 
 def files_of(git_dir: Path, directory: Path) -> git.Files:

@@ -7,7 +7,16 @@ from django.utils import timezone
 
 from agents import actions
 from agents.activity import SYSTEM
-from agents.models import Activity, Agent, AgentToken, IntegrationKey, Membership, Role, User
+from agents.models import (
+    Activity,
+    Agent,
+    AgentToken,
+    Gateway,
+    IntegrationKey,
+    Membership,
+    Role,
+    User,
+)
 from agents.models.credentials import digest
 from tests.factories import (
     counted_queries,
@@ -270,3 +279,24 @@ def test_a_list_shows_who_is_online_and_offers_all_only_where_it_hides_some(admi
     assert "Online" in everything
     assert "Show all" not in everything
     assert "Show all" in admin.get(page("agents_agent") + "?q=wim").content.decode()
+
+
+def test_a_webhook_gateway_shows_its_secret_once_and_says_whether_it_answers(admin, organization):
+    form = {
+        "organization": organization.pk,
+        "name": "Hook",
+        "kind": "webhook",
+        "url": "http://127.0.0.1:9/",
+        "is_enabled": "on",
+    }
+    made = admin.post(page("agents_gateway", "add"), form, follow=True)
+    gateway = Gateway.objects.get()
+    assert any("whsec_" in words for words in said(made))
+    opened = admin.get(page("agents_gateway", "change", gateway.pk)).content.decode()
+    assert "whsec_" not in opened
+    checked = _act(admin, "agents_gateway", "check_answers", gateway)
+    assert "not a public address" in said(checked)[-1]
+    changed = _act(admin, "agents_gateway", "change_secret", gateway)
+    assert any("whsec_" in words for words in said(changed))
+    wrong = admin.post(page("agents_gateway", "change", gateway.pk), {**form, "url": "ftp://x"})
+    assert "Only http and https" in wrong.content.decode()

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.models import Agent
-from tests.factories import API, client_of, make_agent, make_organization
+from tests.factories import API, client_of, make_agent, make_live_work, make_organization
 
 pytestmark = pytest.mark.django_db
 
@@ -138,3 +138,54 @@ def test_a_change_is_held_to_the_same_rules(client, organization):
     assert client.patch(f"{API}/agents/{agent.id}", {"tools": ["Fly"]}).status_code == 400
     assert client.patch(f"{API}/agents/{agent.id}", {"model": "x"}).status_code == 422
     assert client.patch(f"{API}/agents/{agent.id}", {"max_turn": 3}).status_code == 422
+
+
+HOOK = "agents.runtime.ready_hooks:keep_remotes"
+
+
+def test_hooks_are_functions_of_the_modules_of_the_installation(client):
+    hooks = {"pre_tool": [HOOK], "post_tool": []}
+    response = client.post(f"{API}/agents", {"name": "A", "hooks": hooks})
+    assert response.status_code == 201, response.content
+    assert Agent.objects.get().hooks == response.json()["hooks"] == hooks
+
+
+def test_without_modules_there_are_no_hooks(client, settings):
+    settings.SIGNALBOX_MODULES = []
+    response = client.post(f"{API}/agents", {"name": "A", "hooks": {"pre_tool": [HOOK]}})
+    assert (response.status_code, fields_of(response)) == (422, {"hooks"})
+    assert "SIGNALBOX_MODULES" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        None,
+        [],
+        {"before": [HOOK]},
+        {"pre_tool": HOOK},
+        {"pre_tool": [HOOK, HOOK]},
+        {"pre_tool": [7]},
+        {"pre_tool": ["os:system"]},
+        {"post_tool": ["agents.models:Agent"]},
+        {"post_tool": [f"{HOOK}s"]},
+    ],
+)
+def test_other_hooks_are_refused(client, hooks):
+    response = client.post(f"{API}/agents", {"name": "A", "hooks": hooks})
+    assert (response.status_code, fields_of(response)) == (422, {"hooks"})
+    assert not Agent.objects.exists()
+
+
+def test_hooks_stay_while_the_agent_is_at_work(organization, client):
+    agent = make_agent(organization, hooks={"pre_tool": [HOOK]})
+    make_live_work(agent)
+    response = client.patch(f"{API}/agents/{agent.id}", {"hooks": {}})
+    assert response.json()["code"] == "AGENT_ALREADY_RUNNING"
+
+
+def test_operators_set_no_hooks(organization):
+    agent = make_agent(organization)
+    operator = client_of(organization, "operator")
+    response = operator.patch(f"{API}/agents/{agent.id}", {"hooks": {"pre_tool": [HOOK]}})
+    assert response.status_code == 403

@@ -103,10 +103,10 @@ def _load(agent: Agent, length: int, parts: int) -> float:
             )
         execution = fork
     begun = time.monotonic()
-    messages, _ = transcripts.load(execution)
+    transcript, _ = transcripts.load(execution)
     seconds = time.monotonic() - begun
-    if len(messages) != length + 1:
-        raise RuntimeError(f"{len(messages)} of {length + 1} entries were loaded")
+    if len(transcript.messages) != length + 1:
+        raise RuntimeError(f"{len(transcript.messages)} of {length + 1} entries were loaded")
     return seconds
 
 

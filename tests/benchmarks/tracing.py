@@ -144,7 +144,7 @@ def install_in_worker() -> None:
     wrap(transcripts, "load", span("read the transcript"))
     wrap(Ledger, "__init__", span("read the ledger"))
     wrap(Conversation, "_reply_to", span("model and portal"))
-    wrap(Toolbox, "call", span("tools"))
+    wrap(Toolbox, "carry_out", span("tools"))
     for method in ("workspace_for", "keep", "finish"):
         wrap(Files, method, span(f"files: {method}"))
     wrap(ends, "_leave", span("commit of the end"))

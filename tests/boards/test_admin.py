@@ -49,6 +49,7 @@ def board_form(organization, **fields):
         "require_approval_for_done": "on",
         "worker_queue": "executions",
         "default_branch": "main",
+        "merge_strategy": "merge",
         "copied_files": "[]",
         "environment": "{}",
         "tools": "null",

@@ -7,12 +7,14 @@ from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from agents.activity import SYSTEM, Actor
-from agents.models import Activity, ActorKind, User
+from agents.models import Activity, ActorKind, LiveWork, User
+from agents.sealing import unseal
 from boards.actions import ApprovalRequest, ask_approval, remember
 from boards.actions.custom_fields import create_field, set_values
 from boards.actions.labels import create_tag
 from boards.actions.onboarding import start_onboarding
 from boards.actions.webhooks import create_webhook
+from boards.drafts import EXAMPLE
 from boards.models import (
     Approval,
     Comment,
@@ -20,11 +22,13 @@ from boards.models import (
     Dependency,
     MemoryEntry,
     Move,
+    OnboardingSession,
+    PayloadState,
     Tag,
     Webhook,
     WebhookPayload,
 )
-from tests.factories import counted_queries, make_board, make_organization, make_task
+from tests.factories import counted_queries, make_board, make_organization, make_seat, make_task
 
 pytestmark = pytest.mark.django_db
 _numbers = count(1)
@@ -137,6 +141,28 @@ def test_approvals_are_decided_by_the_actions(admin, root, organization):
     assert Approval.objects.get(pk=own.pk).status == "pending"
 
 
+def test_onboardings_are_decided_by_the_actions(admin, organization):
+    boards = {name: make_board(organization) for name in ("confirm", "take_over", "cancel")}
+    drafted = {"status": "completed", "draft": EXAMPLE}
+    for board, fields in zip(boards.values(), (drafted, {}, drafted), strict=True):
+        OnboardingSession.objects.create(board=board, **fields)
+    for name, board in boards.items():
+        chosen = {"action": name, "_selected_action": [board.onboarding_sessions.get().pk]}
+        admin.post(page("onboardingsession"), chosen)
+    found = [board.onboarding_sessions.get() for board in boards.values()]
+    assert [row.status for row in found] == ["confirmed", "active", "cancelled"]
+    assert (found[0].lead.name, found[1].interviewer) == ("Olga", "built_in")
+    asked = page("onboardingsession", "change", found[1].pk)
+    assert "What is this board for?" in admin.get(asked).content.decode()
+    shown = admin.get(page("onboardingsession", "change", found[0].pk)).content.decode()
+    for words in ("Count the barn owls", "barns visited", "require_review_before_done"):
+        assert words in shown
+    late = {"action": "confirm", "_selected_action": [found[1].pk, found[2].pk]}
+    refused = " ".join(said(admin.post(page("onboardingsession"), late)))
+    assert "there is no draft yet" in refused
+    assert "no onboarding session" in refused
+
+
 def test_tags_and_custom_fields_are_written_by_the_actions(admin, organization):
     board = make_board(organization)
     form = {"organization": organization.id, "name": "Owl", "color": "ffffff"}
@@ -194,3 +220,50 @@ def test_of_a_long_payload_the_beginning_is_shown(admin, organization):
     shown = admin.get(page("webhookpayload", "change", row.pk)).content.decode()
     assert "ha" * 5_000 + "…" in shown
     assert "ha" * 5_001 not in shown
+
+
+def test_a_webhook_is_made_and_its_secret_is_shown_once(admin):
+    board = make_board(make_organization())
+    place = reverse("admin:boards_webhook_add")
+    asked = {"board": board.pk, "name": "GitHub", "is_enabled": "on", "start_prompt": ""}
+    answer = admin.post(place, asked)
+
+    webhook = Webhook.objects.get()
+    secret = unseal(webhook.sealed_secret)
+    assert secret in " ".join(str(told) for told in get_messages(answer.wsgi_request))
+    where = reverse("admin:boards_webhook_change", args=[webhook.pk])
+    assert secret in admin.get(where).content.decode()
+    page = admin.get(where)
+    assert f"/api/v0/hooks/{webhook.pk}" in page.content.decode()
+    assert secret not in page.content.decode()
+    refused = admin.post(place, {**asked, "start_prompt": "{{ paylod }}"})
+    assert "There is no paylod" in refused.content.decode()
+
+
+def test_a_secret_of_a_webhook_is_changed(admin):
+    webhook = create_webhook(make_board(make_organization()), {"name": "w"}, by=SYSTEM)
+    asked = {"action": "change_secret", "_selected_action": [webhook.pk]}
+    answer = admin.post(reverse("admin:boards_webhook_changelist"), asked)
+
+    changed = Webhook.objects.get()
+    assert changed.sealed_secret != webhook.sealed_secret
+    assert unseal(changed.sealed_secret) in " ".join(
+        str(told) for told in get_messages(answer.wsgi_request)
+    )
+
+
+def test_a_payload_is_started_again(admin):
+    board = make_board(make_organization())
+    agent = make_seat(board)
+    fields = {"name": "w", "start_agent": agent, "start_prompt": "Sort {{ payload }}."}
+    webhook = create_webhook(board, fields, by=SYSTEM)
+    payload = WebhookPayload.objects.create(
+        webhook=webhook, body="owls", state=PayloadState.FAILED, problem="no"
+    )
+    asked = {"action": "start", "_selected_action": [payload.pk]}
+    admin.post(reverse("admin:boards_webhookpayload_changelist"), asked)
+    admin.post(reverse("admin:boards_webhookpayload_changelist"), asked)
+
+    assert LiveWork.objects.filter(agent=agent).count() == 1
+    payload.refresh_from_db()
+    assert (payload.state, payload.problem) == (PayloadState.STARTED, "")

@@ -11,10 +11,9 @@ from rest_framework.test import APIClient
 from uuid_utils.compat import uuid7
 
 from agents import presence
+from agents.actions import create_gateway
 from agents.activity import SYSTEM
 from agents.errors import GatewayFailed
-from agents.gateways import inbox
-from agents.gateways.base import DeliveryFailed
 from agents.models import Activity, Agent, Gateway, Message, SoulVersion
 from boards.actions import seat_agent
 from boards.models import Seat, Tag, Task
@@ -45,13 +44,11 @@ def main(world: World) -> APIClient:
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that takes nothing."""
-
-    def fails(self: Any, message: Message) -> None:
-        raise DeliveryFailed("secret internals")
-
-    monkeypatch.setattr(inbox.Inbox, "deliver", fails)
+def broken(world: World) -> None:
+    """A gateway that takes nothing: its address is none that may be posted to."""
+    fields = {"name": "Broken", "kind": "webhook", "url": "http://127.0.0.1:9/secret-internals"}
+    gateway = create_gateway(world.organization, fields, by=SYSTEM)
+    Agent.objects.filter(organization=world.organization).update(gateway=gateway)
 
 
 def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
@@ -110,14 +107,17 @@ def test_a_call_refreshes_when_the_agent_was_seen_and_nothing_else_does(
         ({"kind": "react", "is_busy": True, "is_paused": True}, "paused"),
     ],
 )
-def test_the_status_of_an_agent_is_the_first_that_holds(world, lead, fields, expected) -> None:
+def test_the_status_of_an_agent_is_the_first_that_holds(
+    world, lead, monkeypatch, fields, expected
+) -> None:
     served, busy = fields.pop("served", False), fields.pop("is_busy", False)
     if "last_seen_at" in fields:
         fields["last_seen_at"] = timezone.now() - fields["last_seen_at"]
     Agent.objects.filter(pk=world.worker.pk).update(**fields)
     if busy:
         make_live_work(world.worker, world.task())
-    presence.served_queues.told_by(lambda: ["executions"] if served else [])
+    queues = ["executions"] if served else []
+    monkeypatch.setattr(presence, "served_queues", lambda: queues)
     roster = lead.get(f"{AGENT}/agents").json()["results"]
     assert {each["id"]: each["status"] for each in roster}[str(world.worker.id)] == expected
 
@@ -435,7 +435,8 @@ def test_onboarding_has_to_be_begun(world, main) -> None:
     refused(main.post(path, {"question": "What for?"}), 404, "ONBOARDING_NOT_FOUND")
     world.begin_onboarding()
     assert main.post(path, {"question": "What for?"}).json()["status"] == "active"
-    done = main.post(path, {"draft": {"objective": "Count owls."}}).json()
+    draft = {"objective": "Count owls.", "success_metrics": {"owls": 40}}
+    done = main.post(path, {"draft": draft}).json()
     assert (done["status"], done["draft"]["objective"]) == ("completed", "Count owls.")
     for body in ({}, {"question": "?", "draft": {}}):
         refused(main.post(path, body), 422, "VALIDATION_FAILED")

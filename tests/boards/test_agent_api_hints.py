@@ -51,7 +51,8 @@ INTENTS = {
     "agent_main_message_board_lead": "lead_direct_routing",
     "agent_main_broadcast_lead_message": "lead_broadcast",
 }
-BUDGET = {Role.MAIN: 60_000, Role.LEAD: 80_000, Role.WORKER: 60_000}
+# Of characters; each has the codes of every refusal there is, 3,500 of them.
+BUDGET = {Role.MAIN: 62_000, Role.LEAD: 80_000, Role.WORKER: 62_000}
 
 
 def operations(role: Role) -> Iterator[dict[str, Any]]:

@@ -15,8 +15,9 @@ from django.db import connection
 
 from agents.actions import create_token
 from agents.activity import SYSTEM
-from agents.messages import Letter, inbox_channel, send
+from agents.messages import Letter, send
 from agents.models import Agent, MessageKind
+from agents.receipts import inbox_channel
 from agents.redis import client
 from agents.rest import events
 from agents.watching import looks
@@ -44,7 +45,7 @@ def token(agent: Agent) -> dict[str, str]:
 
 
 def tell(world: World, agent: Agent, content: str = "Go on.") -> None:
-    send(world.organization, Letter(MessageKind.NUDGE, content, agent), by=SYSTEM)
+    send(world.organization, Letter(MessageKind.CHAT, content, agent), by=SYSTEM)
 
 
 def ask(server: Server, headers: dict[str, str], seconds: int) -> tuple[list[str], float]:
@@ -72,7 +73,7 @@ def test_an_empty_inbox_answers_when_a_message_comes(
     if by == "hint":
         monkeypatch.setattr(looks, "SAFETY_NET_SECONDS", 3600)
     else:
-        monkeypatch.setattr("agents.messages.publish", lambda *hint: None)
+        monkeypatch.setattr("agents.receipts.publish", lambda *hint: None)
     found: list[Any] = []
     headers = token(world.worker)
     waiting = threading.Thread(target=lambda: found.append(ask(server, headers, 30)))

@@ -62,6 +62,21 @@ def test_who_is_unseated_leaves_its_tasks_in_the_inbox(client, organization):
     assert task.moves.get().after == "inbox"
 
 
+def test_who_is_deleted_leaves_its_tasks_in_the_inbox(client, organization):
+    board, agent = make_board(organization), make_agent(organization)
+    actions.seat_agent(board, agent, by=SYSTEM)
+    begun = make_task(board, status="in_progress", assigned_agent=agent)
+    live = make_live_work(agent, begun)
+    assert client.delete(f"{API}/agents/{agent.id}").status_code == 409
+    begun.refresh_from_db()
+    assert (begun.status, begun.assigned_agent) == ("in_progress", agent)
+    live.delete()
+    assert client.delete(f"{API}/agents/{agent.id}").status_code == 204
+    begun.refresh_from_db()
+    assert (begun.status, begun.assigned_agent) == ("inbox", None)
+    assert begun.moves.get().after == "inbox"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_nobody_is_given_a_task_while_it_leaves():
     board = make_board(make_organization())

@@ -29,6 +29,7 @@ from boards.actions import (
 from boards.actions.approvals import ApprovalRequest
 from boards.models import Approval, Comment, Dependency, Move, Task, TaskStatus
 from tests.factories import acting, make_board, make_member, make_organization, make_seat
+from tests.long_form import IS_LONG
 
 FLAGS = (
     "block_status_changes_with_pending_approval",
@@ -37,6 +38,8 @@ FLAGS = (
     "comment_required_for_review",
     "only_lead_can_change_status",
 )
+# A life takes a second or two.
+EXAMPLES = 300 if IS_LONG else 20
 ACTORS = st.sampled_from(["operator", "lead", "worker", "other"])
 STATUSES = st.sampled_from(TaskStatus.values)
 
@@ -265,7 +268,7 @@ def test_no_way_leads_around_the_rules() -> None:
     run_state_machine_as_test(
         InATransaction,
         settings=settings(
-            max_examples=80,
+            max_examples=EXAMPLES,
             stateful_step_count=30,
             deadline=None,
             # Making a failing life shorter would take minutes, each step being a transaction.

@@ -11,7 +11,9 @@ from agents.models import Role
 from boards.actions import ApprovalRequest, ask_approval, remember, seat_agent
 from boards.actions.custom_fields import create_field
 from boards.actions.labels import create_tag
-from boards.actions.onboarding import ask_question, start_onboarding
+from boards.actions.onboarding import start_onboarding
+from boards.drafts import EXAMPLE
+from boards.models import OnboardingSession
 from tests.factories import (
     API,
     api_client,
@@ -147,6 +149,16 @@ ROUTES = [
         "boards",
         {"answer": "new"},
     ),
+    Route("post", "/boards/{other_board}/onboarding/take-over", _OPERATOR, "boards"),
+    Route("post", "/boards/{other_board}/onboarding/cancel", _OPERATOR, "boards"),
+    Route(
+        "patch",
+        "/boards/{drafted_board}/onboarding/draft",
+        _OPERATOR,
+        "boards",
+        {"lead_name": "new"},
+    ),
+    Route("post", "/boards/{drafted_board}/onboarding/confirm", _OPERATOR, "boards"),
 ]
 OF_ONE_THING = [route for route in ROUTES if "{" in route.path]
 OF_TWO_THINGS = [route for route in ROUTES if route.path.count("{") == 2]
@@ -162,7 +174,8 @@ def things(organization):
     board, agent = make_board(organization), make_agent(organization)
     other_board = make_board(organization)
     start_onboarding(other_board, by=SYSTEM)
-    ask_question(other_board, "Why?", by=SYSTEM)
+    drafted_board = make_board(organization)
+    OnboardingSession.objects.create(board=drafted_board, status="completed", draft=EXAMPLE)
     field = {"key": "f", "name": "F"}
     return {
         "organization": organization.id,
@@ -180,6 +193,7 @@ def things(organization):
         "approval": ask_approval(board, ApprovalRequest("x", "y"), by=SYSTEM).id,
         "memory": remember(board, "x", by=SYSTEM).id,
         "other_board": other_board.id,
+        "drafted_board": drafted_board.id,
     }
 
 

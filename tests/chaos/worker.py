@@ -29,7 +29,7 @@ def install(stops: Stops) -> None:
     claims.start_call = _start_call(claims.start_call, stops)
     claims.commit = _commit(claims.commit, stops)
     git.keep_tree = _keep_tree(git.keep_tree, stops)
-    Toolbox.call = _call(Toolbox.call, stops)  # type: ignore[method-assign]  # That is the point.
+    Toolbox.carry_out = _call(Toolbox.carry_out, stops)  # type: ignore[method-assign]  # That is the point.
 
 
 def _start_call(original: Any, stops: Stops) -> Any:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from agents.actions import ping
 from agents.activity import SYSTEM
 from agents.messages import Letter, send
 from agents.models import Gateway, Message, MessageKind, MessageState
@@ -18,10 +19,10 @@ from boards.actions.onboarding import ask_question
 from boards.actions.questions import Question, ask_people
 from executions import actions
 from executions.configuration import Wish
-from executions.models import Checkpoint, Execution, Job, PauseReason, Status
+from executions.models import CallStatus, Checkpoint, Execution, Job, PauseReason, Status, ToolCall
 from executions.states import move
 from tests.boards.agents import World
-from tests.factories import acting, make_agent, make_key, make_member, make_user
+from tests.factories import acting, make_agent, make_endpoint, make_key, make_member, make_user
 
 Known = Mapping[str, Sequence[UUID | str | int]]
 
@@ -56,6 +57,7 @@ def everything(world: World) -> Known:
     asked = ApprovalRequest("release", "It is tested.", task_ids=(tasks[0].id,))
     field = create_field(organization, {"key": "k", "name": "K", "boards": [board.id]}, by=SYSTEM)
     executions = _executions(world)
+    endpoint = make_endpoint(organization)
     world.begin_onboarding()
     ask_question(board, "Whom does it serve?", by=acting(world.main))
     return {
@@ -63,6 +65,8 @@ def everything(world: World) -> Known:
         "board_id": [board.id, board.id, world.other_board.id],
         "agent_id": [world.worker.id, make_agent(organization).id],
         "gateway_id": [world.gateway.id, _unused_gateway(world).id],
+        "endpoint_id": [endpoint.id, make_endpoint(organization).id],
+        "delivery_id": [ping(endpoint, by=SYSTEM).id for _ in range(2)],
         "webhook_id": [world.webhook.id],
         "payload_id": [world.payload.id],
         "task_id": [task.id for task in tasks],
@@ -77,6 +81,7 @@ def everything(world: World) -> Known:
         "message_id": [message.id for message in _messages(world)],
         "exec_id": [execution.id for execution in executions],
         "job_id": [_job(executions[0]).id],
+        "call_id": [_held_call(execution).id for execution in executions[:3]],
         "sequence": [1],
         # Of a signal.
         "name": ["say"],
@@ -111,6 +116,22 @@ def _executions(world: World) -> list[Execution]:
 def _job(execution: Execution) -> Job:
     return Job.objects.create(
         execution=execution, key="a", kind="index", digest="", due_at=timezone.now()
+    )
+
+
+def _held_call(execution: Execution) -> ToolCall:
+    """A tool call that waits for a person."""
+    return ToolCall.objects.create(
+        execution=execution,
+        reply_position=1,
+        position=1,
+        turn=1,
+        call_id="c",
+        name="Bash",
+        arguments={"command": "make"},
+        arguments_digest="",
+        needs_approval=True,
+        status=CallStatus.AWAITING_APPROVAL,
     )
 
 

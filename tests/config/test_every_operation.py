@@ -69,6 +69,7 @@ _OURS = (
 ASYNC = {
     "agents_execute",
     "agents_execute_async",
+    "executions_approve",
     "agent_inbox",
     "dispatch_poll",
     "dispatch_entries_read",

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.db import connection
+from django.test import override_settings
 from django.utils import timezone
 
 from executions.engine import claim as claims
@@ -57,11 +58,15 @@ def claimed(execution: Execution) -> Claim:
     return claim
 
 
-def drive(execution: Execution) -> None:
-    """Carry an admitted execution on in this thread, as a worker does, until it leaves."""
+def drive(execution: Execution, *, lease: timedelta = timedelta(minutes=1)) -> None:
+    """Carry an admitted execution on in this thread, as a worker does, until it leaves.
+
+    No keeper renews its lease, so that is as long as a busy machine may take for one turn.
+    """
     execution.refresh_from_db()
     keeper = Keeper(name="here:1", queues=[], concurrency=1, sweep=lambda: None)
-    runner.advance(execution.id, execution.epoch, SimpleNamespace(name="here:1", keeper=keeper))
+    with override_settings(EXECUTION_LEASE=lease):
+        runner.advance(execution.id, execution.epoch, SimpleNamespace(name="here:1", keeper=keeper))
     execution.refresh_from_db()
 
 

@@ -66,7 +66,7 @@ def test_a_worker_that_stands_still_while_it_sets_a_ref_holds_nobody_up(
         set_ref(*arguments)
 
     def work() -> None:
-        drive(run)
+        drive(run, lease=settings.EXECUTION_LEASE)
         connection.close()
 
     monkeypatch.setattr(git, "set_ref", stand_still)
@@ -93,7 +93,7 @@ def test_a_worker_that_wakes_before_its_successor_does_not_fail_the_run(
         wait_until(lambda: not _is_in_transaction())
 
     monkeypatch.setattr(git, "set_ref", stand_still)
-    drive(run)
+    drive(run, lease=settings.EXECUTION_LEASE)
     assert run.status == Status.RUNNING
     sweep()
     run.refresh_from_db()

@@ -43,10 +43,20 @@ def is_in(status: Status, run: Execution):
 
 
 def lapse(run: Execution) -> None:
-    """Let the lease run out now, and be found."""
-    past = timezone.now() - timedelta(seconds=1)
-    assert Execution.objects.filter(pk=run.pk, status="running").update(lease_expires_at=past)
-    sweep()
+    """Let the lease run out now, and be found.
+
+    What the worker had sent when it was stopped may still renew the lease once.
+    """
+    run.refresh_from_db()
+    held = Execution.objects.filter(pk=run.pk, status=Status.RUNNING, epoch=run.epoch)
+    assert held.exists()
+
+    def is_found() -> bool:
+        held.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        sweep()
+        return not held.exists()
+
+    wait_until(is_found)
 
 
 EVERYTHING = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
@@ -116,6 +117,42 @@ def test_jobs_are_cancelled_by_an_action(admin: Client, agent: Agent) -> None:
     assert "The job is cancelled." in said(admin.post(page("job"), chosen))[-1]
 
 
+def test_tool_calls_are_approved_and_rejected_by_actions(admin: Client, agent: Agent) -> None:
+    call = ToolCall.objects.get(execution=with_everything(agent))
+    held = {"needs_approval": True, "status": "awaiting_approval"}
+    ToolCall.objects.update(**held)
+
+    def act(name: str, **beside: str) -> list[str]:
+        chosen = {"action": name, "_selected_action": [str(call.pk)], **beside}
+        return said(admin.post(page("toolcall"), chosen))
+
+    assert 'name="reason"' in admin.get(page("toolcall")).content.decode()
+    assert "Write beside the action why; the model is told." in act("reject")
+    assert "Tool calls rejected: 1." in act("reject", reason="Not on a Friday.")
+    call.refresh_from_db()
+    assert (call.decision, call.decision_reason, call.decider_name) == (
+        "rejected",
+        "Not on a Friday.",
+        "root",
+    )
+    assert "The call is decided already." in act("approve")[-1]
+    ToolCall.objects.update(decision="", decided_at=None, **held)
+    assert "Tool calls approved: 1." in act("approve")
+    shown = admin.get(page("toolcall", "change", call.pk)).content.decode()
+    assert "&quot;command&quot;: &quot;ls&quot;" in shown
+
+
+def test_who_may_only_look_at_calls_decides_on_none(client: Client, agent: Agent) -> None:
+    person = User.objects.create_user("looker", is_staff=True)
+    person.user_permissions.add(Permission.objects.get(codename="view_toolcall"))
+    client.force_login(person)
+    call = ToolCall.objects.get(execution=with_everything(agent))
+    ToolCall.objects.update(needs_approval=True, status="awaiting_approval")
+    client.post(page("toolcall"), {"action": "approve", "_selected_action": [str(call.pk)]})
+    call.refresh_from_db()
+    assert call.decision == ""
+
+
 def test_workers_are_listed(admin: Client) -> None:
     worker = a_worker()
     assert worker.name in admin.get(page("worker")).content.decode()
@@ -220,8 +257,6 @@ def test_a_refusal_is_a_message_and_the_others_are_done(admin: Client, agent: Ag
 
 
 def test_who_may_only_look_is_offered_no_control(client: Client, agent: Agent) -> None:
-    from django.contrib.auth.models import Permission
-
     person = User.objects.create_user("looker", is_staff=True)
     person.user_permissions.add(Permission.objects.get(codename="view_execution"))
     client.force_login(person)

@@ -21,7 +21,7 @@ from tests.executions.carrying import (
     pause,
     sleep,
 )
-from tests.factories import make_agent, make_board, make_task
+from tests.factories import make_agent, make_board, make_task_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,7 +86,7 @@ def test_the_agent_works_on_the_board_of_its_seat(
 
 
 def test_a_task_brings_its_board(api: APIClient, organization: Organization, agent: Agent) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
 
     api.post(url(agent, "/async"), {"prompt": "Do it.", "task": str(task.id)})
 

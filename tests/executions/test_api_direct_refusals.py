@@ -24,6 +24,7 @@ from tests.factories import (
     make_member,
     make_organization,
     make_task,
+    make_task_for,
     make_user,
     signed_in,
 )
@@ -152,7 +153,7 @@ def test_a_task_of_another_board_is_422(
 
 
 def test_a_task_at_work_is_409(api: APIClient, organization: Organization, agent: Agent) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     execution = actions.start(agent, Wish(prompt="First.", task=task, board=task.board), by=SYSTEM)
 
     body = {"prompt": "Second.", "task": str(task.id)}

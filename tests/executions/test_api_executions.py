@@ -34,7 +34,7 @@ from tests.factories import (
     make_agent,
     make_board,
     make_organization,
-    make_task,
+    make_task_for,
 )
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def paused(execution: Execution, reason: PauseReason = PauseReason.OPERATOR) -> 
 def test_the_document_names_everything(
     api: APIClient, organization: Organization, agent: Agent
 ) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     run = a_run(agent, board=task.board, task=task, priority=2, deadline_seconds=600)
     ended(run, usage={"requests": 2, "input_tokens": 30, "seconds": 1.5}, turn=2)
 
@@ -137,6 +137,7 @@ def test_the_document_names_everything(
             **{control: f"{here}/{control}" for control in documents.CONTROLS},
             "agent": f"/api/v0/agents/{agent.id}",
         },
+        "review": {"status": "handing_in", "approval": None},
     }
 
 
@@ -297,7 +298,7 @@ def test_a_list_is_newest_first_in_pages(api: APIClient, agent: Agent) -> None:
 
 
 def test_a_list_is_filtered(api: APIClient, organization: Organization, agent: Agent) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     other = make_agent(organization, name="Blue")
     queued = a_run(agent, "Paint the fence.", board=task.board, task=task)
     failed = ended(

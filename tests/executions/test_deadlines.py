@@ -7,7 +7,8 @@ import pytest
 from django.utils import timezone
 
 from agents.activity import SYSTEM
-from executions import actions, states
+from agents.clock import clock
+from executions import actions
 from executions.models import Execution, Status
 from tests.executions.carrying import drive
 from tests.starting import a_run, an_agent
@@ -29,7 +30,7 @@ def _our_clock_is_wrong(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 def test_a_deadline_is_set_by_the_databases_clock() -> None:
     run = a_run(an_agent(), {"say": "x"}, deadline_seconds=3600)
     assert run.deadline_at is not None
-    assert abs(run.deadline_at - states.clock() - HOUR) < 30 * SECOND
+    assert abs(run.deadline_at - clock() - HOUR) < 30 * SECOND
 
 
 @pytest.mark.usefixtures("_our_clock_is_wrong")
@@ -45,7 +46,7 @@ def test_a_deadline_is_shifted_by_the_databases_clock() -> None:
 @pytest.mark.parametrize(("left", "status"), [(HOUR, Status.COMPLETED), (-HOUR, Status.FAILED)])
 def test_a_worker_judges_a_deadline_by_the_databases_clock(left: timedelta, status: Status) -> None:
     run = a_run(an_agent(), {"say": "x"})
-    Execution.objects.filter(pk=run.pk).update(deadline_at=states.clock() + left)
+    Execution.objects.filter(pk=run.pk).update(deadline_at=clock() + left)
     drive(run)
     assert run.status == status
     assert run.failure_code == ("" if status == Status.COMPLETED else "TIMED_OUT")

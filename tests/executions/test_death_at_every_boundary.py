@@ -7,7 +7,6 @@ lease runs out. `tests/chaos` kills real processes at the same places.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -38,11 +37,12 @@ from tests.executions import everything
 from tests.executions.carrying import drive
 from tests.executions.everything import assert_as_without_a_death
 from tests.executions.kinds import an_agent_of, begun
+from tests.long_form import IS_LONG
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Every boundary in the long form, each thirteenth in the short one.
-STRIDE = 1 if int(os.environ.get("SIGNALBOX_CHAOS_ROUNDS", "2")) >= 20 else 13
+STRIDE = 1 if IS_LONG else 13
 
 
 class Died(BaseException):

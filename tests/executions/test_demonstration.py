@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,9 @@ from django.db import connection
 from rich.console import Console
 
 from agents.models import User
+from boards.models import Task, TaskStatus
 from executions.demonstration import set_up
-from tests.executions.carrying import carrying_on, drive
+from tests.processes import worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,13 +83,37 @@ def test_two_at_once_make_one() -> None:
 
 
 def test_the_password_is_told_once_and_after_that_how_to_make_another(screen: StringIO) -> None:
-    for _ in range(2):
-        with carrying_on(drive):
+    with worker():
+        for _ in range(2):
             call_command("demo")
-    first, second = screen.getvalue().split("completed after")[1:]
+    first, second = screen.getvalue().split("See it at")[1:]
     user = User.objects.get(username="operator")
-    (password,) = [word for word in first.split() if user.check_password(word)]
-    assert "shown this once" in first
+    (password,) = re.findall(r"Sign in as operator with (\S+) \(shown this once", first)
+    assert user.check_password(password)
     assert "Sign in as operator;" in second
     assert "manage.py changepassword operator" in second
     assert password not in second
+
+
+def test_a_task_is_allowed_extended_rejected_and_merged_each_time(screen: StringIO) -> None:
+    with worker():
+        for _ in range(2):
+            call_command("demo")
+    shown = set_up()
+    assert Task.objects.filter(board=shown.board, status=TaskStatus.DONE).count() == 2
+    told = screen.getvalue()
+    for said in (
+        "approves Bash: rm greeting.py.orig",
+        "extends its turn limit",
+        "rejects: Say in README.md how the test is run.",
+        "approves, which merges the work",
+    ):
+        assert told.count(f"operator {said}") == 2
+    for said in (
+        "warned: 5 of 7 turns are used",
+        "Refused: 127.0.0.1 is not a public address.",
+        "pushing is left to people",
+    ):
+        assert told.count(said) == 2
+    assert "Helo" not in (Path(shown.board.repository) / "greeting.py").read_text()
+    assert commits(shown.board.repository).count("The greeting is misspelt") == 2

@@ -10,13 +10,13 @@ import pytest
 
 from agents.actions import pause_agent, unpause_agent
 from agents.activity import SYSTEM
+from agents.clock import ClockTimestamp
 from agents.models import LiveWork
 from agents.redis import client as redis_client
 from executions import actions
 from executions.configuration import Wish
 from executions.engine.sweep import sweep
 from executions.models import Event, Execution, Status
-from executions.states import ClockTimestamp
 from executions.stream import channel
 from tests.chaos import proof
 from tests.executions.asking import refused

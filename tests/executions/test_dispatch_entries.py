@@ -125,7 +125,7 @@ def test_a_reply_begins_a_turn_and_its_usage_is_counted(claimed: ByHand) -> None
 def test_turns_that_the_worker_counts_itself(claimed: ByHand) -> None:
     claimed.told("entries", entries=[{"text": "x", "turn": 4}])
     assert claimed.row.turn == 4
-    assert events("agent.turn_warning") == [{"turn": 4, "max_turns": 5}]
+    assert events("agent.turn_warning") == [{"turn": 4, "max_turns": 5, "limit": "turns"}]
     told = claimed.told("entries", entries=[{"text": "y", "turn": 5}])
     assert (told["pause"], told["remaining"]["turns"]) == ("turn_limit", 0)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agents.activity import SYSTEM
+from agents.clock import ClockTimestamp
 from executions import actions, signals
 from executions.engine.sweep import sweep
 from executions.models import (
@@ -22,7 +23,6 @@ from executions.models import (
     Step,
     ToolCall,
 )
-from executions.states import ClockTimestamp
 from tests.executions.asking import refused
 from tests.executions.polling import ByHand, a_remote_agent, a_remote_run, worker_client
 from tests.executions.test_dispatch_access import CALLS, LOOKS

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection
 
 from agents.activity import SYSTEM
+from agents.clock import ClockTimestamp
 from agents.models import Agent, Organization, Role
 from agents.presence import presence_of, served_queues
 from agents.redis import client as redis_client
@@ -21,7 +22,6 @@ from executions import actions
 from executions.engine import claim as claims
 from executions.engine.sweep import sweep
 from executions.models import Execution, Worker
-from executions.states import ClockTimestamp
 from tests.executions.asking import refused, url
 from tests.executions.polling import KIND, ByHand, a_remote_agent, a_remote_run, poll, worker_client
 from tests.factories import API, client_of, make_key

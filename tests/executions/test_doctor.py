@@ -80,6 +80,15 @@ def test_no_worker_and_an_unserved_queue_are_wrong(agent: Agent) -> None:
     }
 
 
+def test_a_kind_that_no_worker_has_is_wrong(agent: Agent) -> None:
+    a_run(agent)
+    worker = a_worker(kinds=["letters 2"])
+    advice = "Start a worker whose SIGNALBOX_MODULES name the module of this kind."
+    assert wrong(examined()[1]) == {"kind react": advice}
+    Worker.objects.filter(pk=worker.pk).update(kinds=["letters 2", "react"])
+    assert wrong(examined()[1]) == {}
+
+
 def test_a_place_where_nobody_polls_is_wrong_and_a_poller_is_no_worker_of_ours(
     agent: Agent,
 ) -> None:

@@ -144,6 +144,16 @@ def test_a_queue_that_no_worker_serves_is_named(api: APIClient, agent: Agent) ->
     assert codes(explained(api, admitted(run))) == ["no_worker"]
 
 
+def test_a_kind_that_no_worker_of_the_queue_has_is_named(api: APIClient, agent: Agent) -> None:
+    a_worker(kinds=["letters 2"])
+    run = a_run(agent)
+    document = explained(api, run)
+    assert codes(document) == ["kind_missing"]
+    assert "No live worker of the queue executions has the kind react." in document["summary"]
+    Execution.objects.filter(pk=run.pk).update(kind="letters", kind_version="2")
+    assert codes(explained(api, admitted(run))) == ["admitted"]
+
+
 def test_a_place_where_nobody_polls_is_named(api: APIClient, agent: Agent) -> None:
     a_worker()
     run = a_run(an_agent(agent.organization, kind="remote:billing"))

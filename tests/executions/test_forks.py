@@ -38,9 +38,8 @@ from tests.factories import (
     client_of,
     counted_queries,
     make_agent,
-    make_board,
     make_organization,
-    make_task,
+    make_task_for,
 )
 from tests.starting import script, tool
 
@@ -324,7 +323,7 @@ def test_a_retried_fork_knows_what_its_past_did_whatever_clock_made_it(
 def test_a_live_one_is_forked_beside_it_without_its_task(
     api: APIClient, organization: Organization, agent: Agent
 ) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     run = checkpointed(agent, 2, board=task.board, task=task)
     other = forked(fork(api, run, 1))
     assert (other.board, other.task) == (task.board, None)

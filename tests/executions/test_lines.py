@@ -42,7 +42,7 @@ def forked(original: Execution, at: int) -> Execution:
 
 
 def texts(execution: Execution) -> list[str]:
-    return [message.content for message in transcripts.load(execution)[0]]
+    return [message.content for message in transcripts.load(execution)[0].messages]
 
 
 def first() -> Execution:

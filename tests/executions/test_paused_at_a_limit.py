@@ -14,7 +14,7 @@ from executions.configuration import Wish
 from executions.engine import ends
 from executions.engine.claim import Batch
 from executions.limits import spent_of
-from executions.models import AT_A_LIMIT, Event, Execution, PauseReason, Status
+from executions.models import AT_A_LIMIT, Entry, Event, Execution, PauseReason, Status
 from tests.executions.asking import refused
 from tests.executions.carrying import claimed, complete, drive, fail, sleep
 from tests.starting import an_agent, script, tool
@@ -151,3 +151,20 @@ def test_one_that_is_not_paused_is_not_finished(api: APIClient, agent: Agent, br
     assert (problem["execution_status"], problem["allowed"]) == (before.status, ["paused"])
     after = Execution.objects.get(pk=run.pk)
     assert (after.status, after.event_seq) == (before.status, before.event_seq)
+
+
+# --- warned ------------------------------------------------------------------------------------
+
+
+def test_it_is_warned_once_of_a_budget_that_is_nearly_used(organization: Organization) -> None:
+    said = [{**LOOK, "tokens": count} for count in (10, 850, 20, 20)]
+    agent = an_agent(organization, token_budget=5000, max_turns=50)
+    run = actions.start(agent, Wish(prompt=script(*said, {"say": "done"})), by=SYSTEM)
+    used = {"requests": 1, "input_tokens": 0, "output_tokens": 3500}
+    Execution.objects.filter(pk=run.pk).update(usage=used)
+    drive(run)
+    assert run.status == Status.COMPLETED, run.failure_message
+    (told,) = Event.objects.filter(execution=run, type="agent.turn_warning")
+    assert (told.data["limit"], told.data["max_turns"]) == ("tokens", 50)
+    notes = Entry.objects.filter(execution=run, type="injection")
+    assert "of 5000 tokens" in notes.get().content["text"]

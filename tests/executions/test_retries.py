@@ -23,7 +23,7 @@ from tests.factories import (
     make_agent,
     make_board,
     make_organization,
-    make_task,
+    make_task_for,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +49,7 @@ def retried(answer: Any) -> Execution:
 def test_a_retry_is_the_same_afresh(
     api: APIClient, organization: Organization, agent: Agent
 ) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     values = {"number": 7}
     wish = {"prompt": "", "action": "review", "values": values, "priority": 1}
     run = ended(agent, board=task.board, task=task, deadline_seconds=600, **wish)
@@ -126,7 +126,7 @@ def test_a_blind_repeat_attaches_and_a_later_one_does_not(
 def test_the_task_of_a_retry_is_free(
     api: APIClient, organization: Organization, agent: Agent
 ) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     run = ended(agent, board=task.board, task=task)
     live = actions.start(agent, Wish(prompt="x", board=task.board, task=task), by=SYSTEM)
     problem = refused(retry(api, run), 409, "AGENT_ALREADY_RUNNING")
@@ -138,7 +138,7 @@ def test_the_task_of_a_retry_is_free(
 def test_of_two_retries_of_one_task_at_once_one_lives(
     organization: Organization, agent: Agent
 ) -> None:
-    task = make_task(make_board(organization))
+    task = make_task_for(agent)
     runs = [ended(agent, board=task.board, task=task) for _ in range(2)]
     clients = [client_of(organization, Role.OPERATOR) for _ in range(6)]
     calls = [partial(retry, api, runs[n % 2]) for n, api in enumerate(clients)]

@@ -19,7 +19,9 @@ from agents.actions import pause_agent
 from agents.activity import SYSTEM
 from agents.models import Agent
 from agents.redis import client
-from executions import actions, stream
+from agents.runtime import examples  # noqa: F401  Registers them.
+from executions import actions, starts, stream
+from executions.configuration import Wish
 from executions.engine import ends
 from executions.engine.claim import Batch
 from executions.models import Execution
@@ -82,7 +84,8 @@ def _beside(work: Callable[[], Any]) -> Iterator[None]:
 @pytest.mark.usefixtures("_followed")
 def test_a_run_at_its_limit_says_what_a_person_may_do(run: Execution, screen: Screen) -> None:
     drive(run)
-    wait_until(lambda: "It has had 1 of 1 turns. It goes on when it is extended" in screen.text)
+    wait_until(lambda: "It goes on when it is extended" in screen.text)
+    assert "It has had 1 of 1 turns." in screen.text
 
 
 @pytest.mark.usefixtures("_followed")
@@ -111,6 +114,16 @@ def test_a_long_line_of_the_diff_is_shown_to_its_end(run: Execution, screen: Scr
     ends.complete(claimed(run), Batch(), output="done", diff=diff)
     Transcript(screen.console).show(run)
     assert "word END" in screen.text
+
+
+def test_the_warnings_of_code_that_has_no_turns_are_shown(screen: Screen) -> None:
+    agent = an_agent(kind="example.echo", token_budget=10, seconds_budget=10)
+    run = starts.start(agent, Wish(values={"text": "Hello"}), by=SYSTEM)
+    Execution.objects.filter(pk=run.pk).update(usage={"output_tokens": 9, "seconds": 9})
+    drive(run)
+    Transcript(screen.console).show(run)
+    for limit in ("tokens", "seconds"):
+        assert f"warned: four fifths of its {limit} are used" in screen.text
 
 
 def run_agent(agent: Agent, *turns: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from boards.models import Board, Task, TaskStatus
+from boards.models import Approval, ApprovalKind, ApprovalStatus, Board, Task, TaskStatus
 from executions import git as command
 from executions import worktrees
 from executions.errors import Superseded
@@ -671,6 +671,115 @@ def test_prune_takes_what_ended_long_ago_and_is_not_under_review(repository: Pat
         assert _row(execution).status == WorktreeStatus.ACTIVE
         assert Path(_row(execution).path).is_dir()
     assert worktrees.prune() == 0
+
+
+def test_prune_leaves_what_may_still_be_merged(repository: Path) -> None:
+    board = _board(repository)
+    asked, merging, decided = (_execution(board) for _ in range(3))
+    for execution in (asked, merging, decided):
+        _prepare(execution)
+        _end(execution, days_ago=8)
+        Approval.objects.create(
+            board=board,
+            kind=ApprovalKind.MERGE,
+            execution_id=execution.id,
+            requester_kind="system",
+            action_type="merge",
+            reason="r",
+        )
+    Approval.objects.filter(execution_id=decided.id).update(
+        status=ApprovalStatus.REJECTED, decided_at=timezone.now()
+    )
+    Approval.objects.filter(execution_id=merging.id).delete()
+    assert worktrees.move(_row(merging), WorktreeStatus.MERGING, merge_sha="1")
+    assert worktrees.prune() == 1
+    assert [_row(execution).status for execution in (asked, merging, decided)] == [
+        WorktreeStatus.ACTIVE,
+        WorktreeStatus.MERGING,
+        WorktreeStatus.REMOVED,
+    ]
+
+
+def test_prune_takes_what_was_merged_and_not_removed(repository: Path) -> None:
+    execution = _execution(_board(repository))
+    checkout = _prepare(execution)
+    assert worktrees.move(_row(execution), WorktreeStatus.MERGING, merge_sha="1")
+    assert worktrees.move(_row(execution), WorktreeStatus.MERGED)
+    assert worktrees.prune() == 0
+    Worktree.objects.update(updated_at=timezone.now() - timedelta(hours=2))
+    assert worktrees.prune() == 1
+    assert not checkout.directory.exists()
+
+
+def test_prune_takes_what_a_failed_set_up_could_not_put_away(
+    repository: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = _execution(_board(repository, setup_command="make"))
+    with monkeypatch.context() as patch:
+        patch.setattr(places, "discard", lambda directory: None)
+        with pytest.raises(worktrees.WorktreeSetupFailed):
+            _prepare(execution, lambda command, directory: (1, "no"))
+    [directory, _] = _directories(work)
+    then = time.time() - timedelta(hours=2).total_seconds()
+    for path in places.parts_of(directory):
+        os.utime(path, (then, then))
+    assert worktrees.prune() == 1
+    assert _directories(work) == []
+    assert _row(execution).status == WorktreeStatus.ERROR
+
+
+def test_prune_takes_directories_of_merges_that_died(work: Path) -> None:
+    with places.merge_directory() as running, places.merge_directory() as dead:
+        for path in (running, dead):
+            path.mkdir(parents=True)
+        then = time.time() - timedelta(days=2).total_seconds()
+        os.utime(dead, (then, then))
+        assert worktrees.prune() == 1
+        assert (running.exists(), dead.exists()) == (True, False)
+
+
+@pytest.mark.parametrize("by_url", [False, True])
+def test_prune_forgets_the_kept_trees_of_executions_that_are_gone(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, by_url: bool
+) -> None:
+    board = _board(repository.as_uri() if by_url else repository)
+    gone, there = _execution(board), _execution(board)
+    for execution in (gone, there):
+        checkout = _prepare(execution)
+        (checkout.directory / "b.txt").write_text("b")
+        worktrees.keep(checkout, 1)
+        (checkout.directory / "b.txt").write_text("c")
+        worktrees.keep(checkout, 2)
+    git_dir = checkout.git_dir
+    git(git_dir, "update-ref", "refs/signalbox/other/1", "HEAD" if not by_url else checkout.base)
+    name = gone.id
+    gone.delete()
+    refs = git(git_dir, "for-each-ref", "refs/signalbox")
+    worktrees.prune()
+    assert git(git_dir, "for-each-ref", "refs/signalbox") == refs
+    monkeypatch.setattr("executions.worktrees.forgetting.FORGET_AFTER", timedelta(0))
+    worktrees.prune()
+    left = git(git_dir, "for-each-ref", "--format=%(refname)", "refs/signalbox").split()
+    assert left == [
+        *sorted(f"refs/signalbox/{there.id}/{turn}" for turn in (1, 2)),
+        "refs/signalbox/other/1",
+    ]
+    assert str(name) not in " ".join(left)
+
+
+def test_a_repository_that_cannot_be_read_hinders_no_other(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _board(tmp_path / "missing")
+    (places.clones() / "broken.git").mkdir(parents=True)
+    execution = _execution(_board(repository))
+    checkout = _prepare(execution)
+    (checkout.directory / "b.txt").write_text("b")
+    worktrees.keep(checkout, 1)
+    execution.delete()
+    monkeypatch.setattr("executions.worktrees.forgetting.FORGET_AFTER", timedelta(0))
+    worktrees.prune()
+    assert git(repository, "for-each-ref", "refs/signalbox") == ""
 
 
 def _age(checkout: Checkout, **ago: float) -> None:

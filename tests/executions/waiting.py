@@ -6,9 +6,13 @@ import os
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from agents.activity import SYSTEM
 from agents.runtime.context import AgentContext
 from agents.runtime.kinds import agent_kind
+from boards.actions.questions import Question, ask_people
+from executions.models import Execution
 
 # What a worker process needs to know these kinds.
 MODULE = __name__
@@ -43,3 +47,19 @@ def permission(context: AgentContext) -> str:
     decision = context.ask_approval("may-i", action_type="deploy", reason="It is Friday.")
     assert decision is not None
     return f"{decision.status} by {decision.by}"
+
+
+@agent_kind("t.question")
+def question(context: AgentContext) -> str:
+    """Do what people say."""
+    asked = context.step("asked", lambda: _ask(context.execution_id))
+    told = context.wait_for_signal("told", f"answer:{asked}", timeout=30 * 24 * 3600)
+    return f"{told.value} by {told.sender}" if told else "Nobody answered."
+
+
+def _ask(execution_id: UUID) -> str:
+    """Ask people on behalf of the execution; what the answer will be named after."""
+    execution = Execution.objects.select_related("board").get(pk=execution_id)
+    assert execution.board is not None
+    asked = Question("Which owls?", execution_id=execution_id)
+    return ask_people(execution.board, asked, by=SYSTEM).correlation_id

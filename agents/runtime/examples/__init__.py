@@ -1,4 +1,4 @@
-"""Examples of agent kinds, a file each; all with `SIGNALBOX_MODULES=agents.runtime.examples`."""
+"""Examples of kinds, a file each; all by `SIGNALBOX_MODULES=agents.runtime.examples`."""
 
 from agents.runtime.examples import (
     checkpoints,

@@ -107,14 +107,19 @@ class Confinement:
             devices=_DEVICES,
         )
 
+    @property
+    def _and_shared_memory(self) -> str:
+        return "" if self.pid_namespace else "and System V's shared memory "
+
     def describe(self) -> str:
         """One sentence for the system check and `doctor`."""
         return {
             "bwrap": "Commands are confined by bwrap: they see their own files and processes only.",
             "landlock": (
                 f"Commands are confined by Landlock (version {launch.landlock_abi()}): they open "
-                "their own files only and reach no other process; sockets in the file system stay "
-                "connectable and modes of files changeable. The package bubblewrap gives more."
+                "their own files only and reach no other process; sockets in the file system "
+                f"{self._and_shared_memory}stay connectable and modes of files changeable. "
+                "The package bubblewrap gives more."
             ),
             "none": f"Commands are NOT confined, since {ALLOW_UNCONFINED} is set: {self.problem}",
             "refused": f"Commands are refused: {self.problem}",

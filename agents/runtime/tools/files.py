@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from agents.runtime.redaction import Redactor
 from agents.runtime.tools.paths import Place, located
 from agents.runtime.tools.registry import ToolError, Workspace, parameters
 
@@ -46,7 +48,8 @@ class Read:
         with located(workspace.root, arguments["path"]) as place, _opened(place) as file:
             _refuse_binary(file, place)
             # Room for the mark that says where to go on.
-            return _numbered(file, first, limit, workspace.limits.output_bytes - 200)
+            room = workspace.limits.output_bytes - 200
+            return _numbered(_lines(file, workspace.redactor), first, limit, room)
 
 
 class Write:
@@ -136,13 +139,13 @@ def _refuse_binary(file: IO[bytes], place: Place) -> None:
     file.seek(0)
 
 
-def _numbered(file: IO[bytes], first: int, limit: int, room: int) -> str:
+def _numbered(lines: Iterable[str], first: int, limit: int, room: int) -> str:
     shown: list[str] = []
     number = 0
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(lines, start=1):
         if number < first:
             continue
-        text = f"{number:>6}\t{line.decode('utf-8', 'replace')}"
+        text = f"{number:>6}\t{line}"
         room -= len(text.encode()) + 1
         if number >= first + limit or (room < 0 and shown):
             return "\n".join([*shown, f"[cut here; go on with offset {number}]"])
@@ -154,7 +157,7 @@ def _numbered(file: IO[bytes], first: int, limit: int, room: int) -> str:
     raise ToolError(f"The file has {number} lines; offset {first} is past its end.")
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: IO[bytes], redactor: Redactor) -> Iterator[str]:
     """The lines without their ends, long ones cut; at most `MAX_SCANNED_BYTES` are read."""
     while line := file.readline(MAX_LINE_BYTES):
         left_out = 0
@@ -163,8 +166,13 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
             left_out += len(piece)
             _refuse_endless(file)
         _refuse_endless(file)
-        mark = f" [... {left_out} bytes of this line left out]".encode() if left_out > 2 else b""
-        yield line.rstrip(b"\r\n") + mark
+        if left_out <= 2:
+            yield line.rstrip(b"\r\n").decode("utf-8", "replace")
+            continue
+        # Without the beginning of a character that was cut.
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(line)
+        shown = redactor.fragment(text, ends_cut=True)
+        yield f"{shown} [... {left_out} bytes of this line left out]"
 
 
 def _refuse_endless(file: IO[bytes]) -> None:

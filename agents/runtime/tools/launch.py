@@ -20,6 +20,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import struct
 import sys
 import time
@@ -33,6 +34,7 @@ PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 LAST_CAPABILITY = 63
@@ -138,6 +140,7 @@ def _offer_to_the_oom_killer() -> None:
 
 def _become_bwrap(plan: dict[str, Any]) -> NoReturn:
     """Hand over to bwrap. Its arguments hold the environment, so they are passed unseen by ps."""
+    _leave_abstract_sockets(plan["bwrap"][0])
     arguments = os.memfd_create("arguments", 0)
     os.write(arguments, b"\0".join(os.fsencode(word) for word in plan["bwrap"][1:]))
     os.lseek(arguments, 0, os.SEEK_SET)
@@ -146,10 +149,25 @@ def _become_bwrap(plan: dict[str, Any]) -> NoReturn:
     os.execve(command[0], command, {})  # noqa: S606 - no shell is the point
 
 
+def _leave_abstract_sockets(program: str) -> None:
+    """Let nothing from here on connect to the machine's abstract sockets.
+
+    They belong to the network, which bwrap shares: agents install packages. Where the kernel cannot
+    do it, or bwrap is setuid, which it could not be afterwards, they stay connectable.
+    """
+    if landlock_abi() < SCOPES_SINCE_ABI or os.stat(program).st_mode & stat.S_ISUID:
+        return
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _restrict(_ruleset(rights=0, scopes=SCOPE_ABSTRACT_SOCKETS))
+
+
 def _enter_namespace() -> None:
-    """The next child is the first process of a new PID namespace, with this user's own ids."""
+    """The next child is the first process of a new PID namespace, with this user's own ids.
+
+    Shared memory, semaphores and queues of System V are left behind too: Landlock knows none.
+    """
     uid, gid = os.getuid(), os.getgid()
-    if _libc.unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0:
+    if _libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     for name, text in (

@@ -192,10 +192,23 @@ def _searched(request: dict[str, Any], folder: int, workspace: Workspace) -> str
         raise ToolError(f"The pattern cannot be used: {storable(problem)}")
     if process.returncode == -signal.SIGALRM:
         mark = f"[cut: the search was ended after {SECONDS:g} s; use a simpler pattern]"
-        raise ToolError(storable(output) + mark)
+        raise ToolError(_shown(output, workspace) + mark)
     if process.returncode != 0:
         raise ToolError(f"The search failed: {storable(problem)}")
-    return storable(output).rstrip("\n") or "No matches."
+    return _shown(output, workspace).rstrip("\n") or "No matches."
+
+
+def _shown(output: bytes, workspace: Workspace) -> str:
+    """What the search put out, without the part of a secret where it cut a line."""
+    lines = output.decode("utf-8", "replace").split("\n")
+    redactor = workspace.redactor
+    shown = (
+        redactor.fragment(line.removesuffix(tree.CUT), ends_cut=True)
+        if line.endswith(tree.CUT)
+        else line
+        for line in lines
+    )
+    return storable("\n".join(shown))
 
 
 def _collected(

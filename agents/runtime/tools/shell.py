@@ -27,6 +27,7 @@ GRACE_SECONDS = 2.0
 BURIAL_SECONDS = 10.0
 _LOOK_SECONDS = 0.05  # A fork bomb makes about 5,000 processes a second here.
 _CHUNK_BYTES = 256 * 1024
+_ROOM_FOR_ENDING = 400
 
 
 class Bash:
@@ -103,7 +104,9 @@ class _Run:
     is_over: bool = False
 
     def __post_init__(self) -> None:
-        self._kept = KeptOutput(self.workspace.limits.output_bytes - 400)
+        limits = self.workspace.limits
+        self._kept = KeptOutput(limits.output_bytes - _ROOM_FOR_ENDING)
+        self._whole = KeptOutput(limits.whole_bytes - _ROOM_FOR_ENDING)
         self._poll = select.poll()
         self._poll.register(self.reader, select.POLLIN)
         os.set_blocking(self.reader, False)
@@ -142,14 +145,21 @@ class _Run:
 
     def report(self, remark: str) -> str:
         """The output and how it ended. Raises `Interrupted`, or `ToolError` for a broken limit."""
-        text = self._kept.text().rstrip("\n")
-        lead = f"{text}\n" if text else "(no output)\n"
+        ending = f"[{self._ending()}{remark}]"
+        if self._kept.is_cut:
+            self.workspace.spool.leave(self._whole, ending)
+        told = self._kept.told(ending, self.workspace.redactor)
         if self.was_stopped:
-            raise Interrupted(f"{lead}[ended: the execution was stopped{remark}]")
+            raise Interrupted(told)
         if self.ended_because:
-            raise ToolError(f"{lead}[{self.ended_because}{remark}]")
+            raise ToolError(told)
+        return told
+
+    def _ending(self) -> str:
+        if self.was_stopped:
+            return "ended: the execution was stopped"
         code = self.process.returncode
-        return f"{lead}[exit code {code if code >= 0 else 128 - code}{remark}]"
+        return self.ended_because or f"exit code {code if code >= 0 else 128 - code}"
 
     def _at_end(self, seconds: float) -> bool:
         """Take what comes within the time; whether everyone has closed the output."""
@@ -160,6 +170,7 @@ class _Run:
         except BlockingIOError:
             return False
         self._kept.add(chunk)
+        self._whole.add(chunk)
         self.is_over = not chunk
         return self.is_over
 

@@ -23,6 +23,8 @@ DEEPEST = 100
 MAX_ALTERNATIVES = 64
 MAX_MATCHED_CHARACTERS = 10_000
 MAX_SHOWN_CHARACTERS = 500
+# Behind the text of a line that is not shown to its end; whoever reads the output takes it out.
+CUT = "\0"
 _SNIFFED_BYTES = 8192
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -146,12 +148,12 @@ class Search:
                 if self.context and last and number - len(before) > last + 1:
                     self._put("--")
                 for earlier, its_text in before:
-                    self._put(f"{path}-{earlier}-{its_text[:MAX_SHOWN_CHARACTERS]}")
+                    self._put(f"{path}-{earlier}-{_shown(its_text)}")
                 before.clear()
-                self._put(f"{path}:{number}:{text[:MAX_SHOWN_CHARACTERS]}")
+                self._put(f"{path}:{number}:{_shown(text)}")
                 after, last = self.context, number
             elif after:
-                self._put(f"{path}-{number}-{text[:MAX_SHOWN_CHARACTERS]}")
+                self._put(f"{path}-{number}-{_shown(text)}")
                 after, last = after - 1, number
             else:
                 before.append((number, text))
@@ -164,6 +166,11 @@ class Search:
     def _put(self, line: str) -> None:
         self.lines_out += 1
         self.write(line + "\n")
+
+
+def _shown(text: str) -> str:
+    shown = text[:MAX_SHOWN_CHARACTERS]
+    return shown if shown == text else shown + CUT
 
 
 def _texts(file: IO[bytes]) -> Iterator[str]:

@@ -9,11 +9,11 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.errors import GatewayFailed, GatewayUnreachable
+from agents.errors import GatewayUnreachable
 from agents.models import Agent
 from agents.presence import with_presence
 from boards.actions import nudges, staff
-from boards.agent_api.base import DONE, AgentViewSet, Delivering, OkSerializer
+from boards.agent_api.base import DONE, AgentViewSet, Delivering, OkSerializer, delivered
 from boards.agent_api.guards import OtherBoard, SeatRequired
 from boards.agent_api.hints import Role
 from boards.agent_api.operation import operation
@@ -68,7 +68,7 @@ class RosterViewSet(AgentViewSet[Agent]):
         fields, seat = self.asked(NewWorkerSerializer), self.me.seat
         if seat is None:
             raise SeatRequired
-        agent = staff.create_worker(seat.board, fields, by=self.actor)
+        agent = staff.create_worker(seat.board, self.me.agent, fields, by=self.actor)
         return Response(RosterSerializer(agent).data)
 
 
@@ -79,7 +79,7 @@ def _id(text: str) -> UUID:
         raise BoardNotFound from error
 
 
-class NudgeViewSet(Delivering, AgentViewSet[Agent]):
+class NudgeViewSet(AgentViewSet[Agent]):
     queryset = Agent.objects.all()
 
     @operation(
@@ -87,14 +87,13 @@ class NudgeViewSet(Delivering, AgentViewSet[Agent]):
     )
     def create(self, request: Request, board_id: UUID, agent_id: UUID) -> Response:
         agent, message = self.colleague(agent_id), self.asked(NudgeSerializer)["message"]
-        nudges.nudge(self.board, agent, message, by=self.actor)
-        return Response(DONE)
+        return delivered(nudges.nudge(self.board, agent, message, by=self.actor), DONE)
 
     def handle_exception(self, error: Exception) -> Response:
         answer = super().handle_exception(error)
-        if isinstance(error, GatewayFailed | GatewayUnreachable):
+        if isinstance(error, GatewayUnreachable):
             agent = self.colleague(self.kwargs["agent_id"])
-            nudges.record_failed_nudge(self.board, agent, by=self.actor, code=error.code)
+            nudges.record_unreachable(self.board, agent, by=self.actor, code=error.code)
         return answer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.filters import Filters, YesOrNo
+from agents.rest.authentication import caller_of
 from boards.actions import onboarding
 from boards.actions.approvals import ask_approval
 from boards.actions.memory import remember
@@ -93,7 +95,10 @@ class ApprovalViewSet(AgentViewSet[Approval]):
     def create(self, request: Request, board_id: UUID) -> Response:
         asked = ApprovalRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        approval = ask_approval(self.board, asked.request(), by=self.actor)
+        within = caller_of(request).within
+        execution_id = within.execution_id if within else None
+        wanted = replace(asked.request(), execution_id=execution_id)
+        approval = ask_approval(self.board, wanted, by=self.actor)
         return Response(ApprovalSerializer(approval).data)
 
 

@@ -8,8 +8,8 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from agents.messages import inbox_channel
 from agents.models import Message, MessageState
+from agents.receipts import inbox_channel
 from agents.rest.authentication import authenticate
 from agents.rest.plain_views import in_place_of
 from agents.rest.streams import streaming

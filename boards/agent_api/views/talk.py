@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import messages
+from agents import messages, outbox
 from agents.errors import GatewayFailed, GatewayUnreachable, Refusal
 from agents.models import Agent, Message, MessageKind, MessageState
+from agents.rest.authentication import caller_of
+from agents.rest.follow_up import FollowedUp
 from boards.actions import leads, questions
-from boards.agent_api.base import DONE, AgentViewSet, Delivering, OkSerializer
+from boards.agent_api.base import DONE, AgentViewSet, OkSerializer, delivered
 from boards.agent_api.operation import operation
 from boards.agent_api.serializers import (
     AskedSerializer,
@@ -48,7 +49,7 @@ class TooManyBoards(Refusal):
     status_code = 422
 
 
-class QuestionViewSet(Delivering, AgentViewSet[Agent]):
+class QuestionViewSet(AgentViewSet[Agent]):
     queryset = Agent.objects.all()
 
     @operation(
@@ -58,7 +59,10 @@ class QuestionViewSet(Delivering, AgentViewSet[Agent]):
         responses=AskedSerializer,
     )
     def create(self, request: Request, board_id: UUID) -> Response:
-        asked = questions.Question(**self.asked(QuestionSerializer))
+        within = caller_of(request).within
+        asked = questions.Question(
+            **self.asked(QuestionSerializer), execution_id=within.execution_id if within else None
+        )
         _require_gateway_on(self.me.agent)
         message = questions.ask_people(self.board, asked, by=self.actor)
         told = {
@@ -69,7 +73,7 @@ class QuestionViewSet(Delivering, AgentViewSet[Agent]):
         return Response(AskedSerializer(told).data)
 
 
-class LeadMessageViewSet(Delivering, AgentViewSet[Agent]):
+class LeadMessageViewSet(AgentViewSet[Agent]):
     queryset = Agent.objects.all()
 
     @operation(
@@ -81,12 +85,16 @@ class LeadMessageViewSet(Delivering, AgentViewSet[Agent]):
     def create(self, request: Request, board_id: UUID) -> Response:
         word = _word(self.asked(LeadWordSerializer))
         _require_gateway_on(self.me.agent)
-        lead, is_new = leads.message_lead(self.board, word, by=self.actor, main=self.me.agent)
-        told = {"lead_agent_id": lead.id, "lead_agent_name": lead.name, "lead_created": is_new}
-        return Response(LeadToldSerializer(told).data)
+        message, is_new = leads.message_lead(self.board, word, by=self.actor, main=self.me.agent)
+        told = {
+            "lead_agent_id": message.recipient_id,
+            "lead_agent_name": message.recipient_name,
+            "lead_created": is_new,
+        }
+        return delivered(message, LeadToldSerializer(told).data)
 
 
-class BroadcastViewSet(Delivering, AgentViewSet[Agent]):
+class BroadcastViewSet(AgentViewSet[Agent]):
     queryset = Agent.objects.all()
 
     @operation(
@@ -99,19 +107,8 @@ class BroadcastViewSet(Delivering, AgentViewSet[Agent]):
         asked = self.asked(BroadcastSerializer)
         boards = self._boards(asked.pop("board_ids", None))
         _require_gateway_on(self.me.agent)
-        results = leads.broadcast(boards, _word(asked, MessageKind.BROADCAST), by=self.actor)
-        failed = [told for told in results if told.error]
-        if failed and len(failed) == len(results):
-            failure = GatewayFailed("No lead was reached.", results=_shown(results))
-            failure.keep = partial(leads.keep_failed, results)
-            raise failure
-        told = {
-            "ok": not failed,
-            "sent": len(results) - len(failed),
-            "failed": len(failed),
-            "results": _shown(results),
-        }
-        return Response(BroadcastToldSerializer(told).data, status=207 if failed else 200)
+        told = leads.broadcast(boards, _word(asked, MessageKind.BROADCAST), by=self.actor)
+        return FollowedUp(_summary(_shown(told)), follow_up=lambda: _delivered(told))
 
     def _boards(self, wanted: list[UUID] | None) -> list[Board]:
         rows = Board.objects.select_related("organization")
@@ -180,13 +177,38 @@ def _word(asked: dict[str, Any], otherwise: MessageKind = MessageKind.LEAD_QUEST
     return leads.Word(kind, asked["content"], asked.get("correlation_id", ""))
 
 
-def _shown(results: list[leads.Told]) -> list[dict[str, Any]]:
+def _delivered(told: list[leads.Told]) -> Response:
+    """What came of a broadcast, each message tried. Raises GatewayFailed if no lead was reached."""
+    outbox.deliver_now([each.message for each in told if each.message])
+    results = _shown(told)
+    if results and not any(each["ok"] for each in results):
+        raise GatewayFailed("No lead was reached.", results=results)
+    summary = _summary(results)
+    return Response(summary, status=200 if summary["ok"] else 207)
+
+
+def _summary(results: list[dict[str, Any]]) -> Any:
+    sent = sum(each["ok"] for each in results)
+    failed = len(results) - sent
+    told = {"ok": not failed, "sent": sent, "failed": failed, "results": results}
+    return BroadcastToldSerializer(told).data
+
+
+def _shown(told: list[leads.Told]) -> list[dict[str, Any]]:
     return [
         {
-            "board_id": str(told.board.id),
-            "lead_agent_id": told.lead and str(told.lead.id),
-            "ok": not told.error,
-            "error": told.error,
+            "board_id": str(each.board.id),
+            "lead_agent_id": each.lead and str(each.lead.id),
+            "ok": not _problem_of(each),
+            "error": _problem_of(each),
         }
-        for told in results
+        for each in told
     ]
+
+
+def _problem_of(told: leads.Told) -> str:
+    """Why a lead was not told; what a gateway said of it is for operators only."""
+    if told.problem:
+        return told.problem
+    has_failed = told.message is not None and told.message.state == MessageState.FAILED
+    return str(GatewayFailed().detail) if has_failed else ""

@@ -99,7 +99,9 @@ def web(door: listening.Door) -> Program:
     argv = (sys.executable, "-m", "uvicorn", *asgi)
     # Open streams would hold a stop for as long as their readers stay.
     quiet = ("--no-access-log", "--timeout-graceful-shutdown", "5")
-    return Program("web", argv + quiet, "cyan", fds=(fd,))
+    # uvicorn would believe any program of this host which address it speaks for.
+    blunt = ("--no-proxy-headers",)
+    return Program("web", argv + quiet + blunt, "cyan", fds=(fd,))
 
 
 def worker(number: int, *, concurrency: int) -> Program:

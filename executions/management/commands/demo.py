@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,11 +12,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from agents.activity import SYSTEM
-from executions import actions
-from executions.configuration import Wish
-from executions.demonstration import PROMPT, Demonstration, set_up
-from executions.models import Status
+from boards.models import Task
+from executions.at_work import Terms, start_on
+from executions.demonstration import (
+    PROMPT,
+    REASON,
+    TITLE,
+    Demonstration,
+    make_task,
+    prepare,
+    set_up,
+)
+from executions.git.command import Git
+from executions.models import Execution, MergeStatus, Status
+from executions.onlooker import Onlooker
 from executions.terminal import Transcript
 
 
@@ -30,14 +40,40 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         console, shown = Console(), set_up()
         _introduce(console, shown)
-        wish = Wish(prompt=PROMPT, board=shown.board)
-        execution = actions.start(shown.agent, wish, by=SYSTEM)
-        ended = Transcript(console).show(execution)
-        admin = f"{options['url']}/admin/executions/execution/{execution.id}/change/"
-        console.print(f"See it at [link={admin}]{admin}[/link]", soft_wrap=True)
-        console.print(_sign_in(shown), soft_wrap=True)
-        if ended.status != Status.COMPLETED:
-            raise CommandError(f"The demonstration is {ended.status}.")
+        task, onlooker = make_task(shown), Onlooker(console, shown.operator)
+        execution = start_on(task, prepare(shown), Terms(), by=shown.operator)
+        execution = _carried_out(onlooker, task, execution)
+        execution = _carried_out(onlooker, task, onlooker.reject(execution, REASON))
+        merge = onlooker.approve(execution)
+        if merge is None or merge.status != MergeStatus.MERGED:
+            raise CommandError("The work was not merged.")
+        _show_history(console, Path(shown.board.repository))
+        _say_where(console, shown, options["url"], task)
+
+
+def _carried_out(onlooker: Onlooker, task: Task, execution: Execution) -> Execution:
+    """Watch an execution to its end, and until its work is in review."""
+    ended = Transcript(onlooker.console, tell=onlooker.hear).show(execution)
+    if ended.status != Status.COMPLETED:
+        raise CommandError(f"The demonstration is {ended.status}.")
+    if not onlooker.wait_for_review(task):
+        raise CommandError("The work was not handed in.")
+    onlooker.console.print("[dim]· its task is in review, with its answer as a comment[/dim]")
+    return ended
+
+
+def _show_history(console: Console, repository: Path) -> None:
+    console.rule("main", style="dim")
+    drawn = Git(repository / ".git").run("log", "--graph", "--format=%h %s (%an)", "-8", "main")
+    console.print(drawn.decode("utf-8", "replace").rstrip(), markup=False, highlight=False)
+
+
+def _say_where(console: Console, shown: Demonstration, url: str, task: Task) -> None:
+    console.rule(style="dim")
+    admin, docs = f"{url}/admin/boards/task/{task.id}/change/", f"{url}/api/v0/docs/"
+    console.print(f"See it at [link={admin}]{admin}[/link]", soft_wrap=True)
+    console.print(_sign_in(shown), soft_wrap=True)
+    console.print(f"The API is at [link={docs}]{docs}[/link]; README.md says how to use it.")
 
 
 def _sign_in(shown: Demonstration) -> str:
@@ -61,7 +97,7 @@ def _introduce(console: Console, shown: Demonstration) -> None:
     work = f"{shown.agent.name} works on {escape(shown.board.repository)}"
     console.print(
         Panel(
-            f"{work}\n{model}\n\n[b]{PROMPT}[/b]",
+            f"{work}\n{model}\n\n[b]{TITLE}.[/b] {PROMPT}",
             title="Signalbox demonstration",
             border_style="cyan",
         )

@@ -1,67 +1,153 @@
-"""Failed authentications are limited by address; success and an absent Redis are not."""
+"""Failed authentications are limited by address; who has a good token is let in."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from agents.models import Organization
-from agents.rest import throttle
-from tests.agents.rest.callers import client_of, key_of
+from agents import redis
+from agents.models import Agent, IntegrationKey, Organization
+from agents.rest import rates, throttle
+from agents.rest.rates import Count
+from tests.agents.rest.callers import client_of, key_of, token_of
+from tests.agents.rest.rate_rows import age, counted, take_redis_away
+
+pytestmark = pytest.mark.django_db
 
 ADDRESS = "192.0.2.7"
-NAME = f"signalbox:auth-failures:{ADDRESS}"
+# What looks like a key and is none, so that it would be looked up.
+UNKNOWN = "sbk_0123456789abcdef_" + "A" * 43
 
 
-@pytest.fixture(autouse=True)
-def _forgotten(db: None) -> Iterator[None]:
-    client = throttle._client()
-    client.delete(NAME)
-    yield
-    client.delete(NAME)
+def ask(caller: Client, address: str = ADDRESS) -> Any:
+    return caller.get("/api/v0/echo", REMOTE_ADDR=address)
 
 
-def fail(client: Client) -> Any:
-    return client.get("/api/v0/echo", REMOTE_ADDR=ADDRESS)
+def fail(times: int = 1, address: str = ADDRESS) -> list[int]:
+    return [ask(client_of("nonsense"), address).status_code for _ in range(times)]
+
+
+def fail_far_too_often() -> None:
+    for _ in range(200):
+        rates.note(Count(throttle._failures(), ADDRESS))
 
 
 def test_the_21st_failure_in_a_minute_is_told_to_wait() -> None:
-    client = client_of("nonsense")
+    assert fail(20) == [401] * 20
 
-    answers = [fail(client) for _ in range(21)]
+    answer = ask(client_of("nonsense"))
+    problem = answer.json()
+    assert answer.status_code == 429
+    assert answer["Content-Type"] == "application/problem+json"
+    assert (problem["code"], problem["retryable"], problem["limit"]) == ("THROTTLED", True, 20)
+    assert answer["Retry-After"] == str(problem["retry_after"])
+    assert 1 <= problem["retry_after"] <= 61
 
-    assert [answer.status_code for answer in answers] == [401] * 20 + [429]
-    assert answers[-1].json()["code"] == "THROTTLED"
-    assert 1 <= int(answers[-1]["Retry-After"]) <= 60
+
+def test_who_waits_as_long_as_told_is_answered_as_before() -> None:
+    fail(20)
+    wait = int(ask(client_of("nonsense"))["Retry-After"])
+    age(wait)
+
+    assert fail() == [401]
 
 
-def test_a_good_key_from_a_throttled_address_is_let_in(organization: Organization) -> None:
-    throttle._client().set(NAME, 1000, ex=60)
+@pytest.mark.django_db(transaction=True)
+def test_of_many_failures_at_once_no_more_than_the_limit_are_told_why() -> None:
+    def one(_: int) -> int:
+        try:
+            return int(ask(client_of(UNKNOWN)).status_code)
+        finally:
+            connection.close()
 
-    assert fail(client_of(key_of(organization))).status_code == 200
-    assert throttle._client().get(NAME) == "1000"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(one, range(40)))
+
+    assert (answers.count(401), answers.count(429)) == (20, 20)
+
+
+def test_successes_are_not_counted(organization: Organization, agent: Agent) -> None:
+    for client in (client_of(key_of(organization)), client_of(token_of(agent))):
+        assert {ask(client).status_code for _ in range(30)} <= {200, 403}
+
+    assert counted("failed-tokens") == 0
+
+
+def test_a_good_key_from_an_address_with_failures_is_let_in(organization: Organization) -> None:
+    fail(25)
+
+    assert ask(client_of(key_of(organization))).status_code == 200
+
+
+def test_after_far_too_many_failures_an_unknown_token_is_not_looked_up() -> None:
+    fail_far_too_often()
+
+    with CaptureQueriesContext(connection) as queries:
+        answer = ask(client_of(UNKNOWN))
+
+    assert answer.status_code == 429
+    assert 1 <= int(answer["Retry-After"]) <= 61
+    assert len(queries) == 0
+
+
+def test_a_token_that_was_good_lately_is_let_in_even_then(organization: Organization) -> None:
+    client = client_of(key_of(organization))
+    ask(client)
+    fail_far_too_often()
+
+    assert ask(client).status_code == 200
+    age(61)
+    assert ask(client).status_code == 200
+
+
+def test_a_token_that_is_known_to_be_no_good_is_unknown_again(
+    organization: Organization,
+) -> None:
+    client = client_of(key_of(organization))
+    ask(client)
+    IntegrationKey.objects.update(revoked_at=timezone.now())
+    fail_far_too_often()
+
+    assert ask(client).status_code == 429
+    with CaptureQueriesContext(connection) as queries:
+        assert ask(client).status_code == 429
+    assert len(queries) == 0
 
 
 def test_other_addresses_are_not_affected() -> None:
-    throttle._client().set(NAME, 1000, ex=60)
+    fail_far_too_often()
 
-    answer = client_of("nonsense").get("/api/v0/echo", REMOTE_ADDR="192.0.2.8")
-
-    assert answer.status_code == 401
+    assert fail(address="192.0.2.8") == [401]
 
 
-def test_the_count_always_ends() -> None:
-    fail(client_of("nonsense"))
+def test_without_a_limit_every_failure_is_told_why(settings: Any) -> None:
+    settings.SIGNALBOX_FAILED_TOKENS_A_MINUTE = 0
 
-    assert 0 < throttle._client().ttl(NAME) <= 60
+    assert fail(30) == [401] * 30
 
 
-def test_without_redis_a_failure_is_a_plain_401(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
+def test_each_process_counts_failures_while_redis_is_away(
+    settings: Any, organization: Organization
 ) -> None:
-    # Nothing listens on port 1.
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(throttle, "_client", throttle._client.__wrapped__)
+    take_redis_away(settings)
 
-    assert [fail(client_of("nonsense")).status_code for _ in range(22)] == [401] * 22
+    assert fail(22) == [401] * 20 + [429] * 2
+    answer = ask(client_of("nonsense"))
+    assert 1 <= int(answer["Retry-After"]) <= 60
+    assert fail(address="192.0.2.8") == [401]
+    assert ask(client_of(key_of(organization))).status_code == 200
+
+
+def test_no_secret_is_written_to_redis(organization: Organization) -> None:
+    secret = key_of(organization)
+    ask(client_of(secret))
+    keys = list(redis.client().scan_iter("*"))
+
+    assert keys
+    assert not [key for key in keys if secret[-20:] in key]

@@ -6,8 +6,9 @@ import pytest
 
 from agents.runtime import examples  # noqa: F401  Registers them.
 from agents.runtime.context import ChildFailed, KeyReused, Waiting
-from agents.runtime.facts import Reply, ToolRequest, Usage
+from agents.runtime.facts import Reply, Role, ToolRequest, Usage
 from agents.runtime.react import react
+from agents.runtime.spec import RunSpec
 from agents.runtime.testing import ContextDouble, carry_on
 
 
@@ -94,3 +95,15 @@ def test_the_built_in_loop_is_a_kind_like_any_other() -> None:
         "assistant", "tool_result", "assistant",
     ]  # fmt: skip
     assert context.transcript.turn == 2
+
+
+def test_the_built_in_loop_is_warned_of_its_turns_once() -> None:
+    calls = [Reply("", (ToolRequest(f"c{n}", "Look", {}),)) for n in range(4)]
+    context = ContextDouble(
+        spec=RunSpec(model="scripted:play", max_turns=6),
+        replies=[*calls, Reply("done")],
+        toolbox={"Look": lambda: "nothing"},
+    )
+    assert react(context) == "done"
+    said = [message.content for message in context.messages if message.role is Role.USER]
+    assert said == ["You have used 4 of 6 turns; 2 are left. Come to an end."]

@@ -217,16 +217,21 @@ class GreetingTest(unittest.TestCase):
 def repository(tmp_path):
     (tmp_path / "greeting.py").write_text('def greet(name):\n    return f"Helo, {name}!"\n')
     (tmp_path / "test_greeting.py").write_text(TEST_FILE)
+    (tmp_path / "greeting.py.orig").write_text("Left behind.")
     return tmp_path
 
 
 def carry_out_in(folder: Path):
     def carry_out(call):
         given = call.arguments
+        if given.get("command", "").startswith("git push"):
+            return "denied"
         if call.name == "Bash":
             command = given["command"].replace("python3", sys.executable, 1).split()
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             return done.stdout + done.stderr
+        if call.name not in ("Read", "Edit"):
+            return "done"
         kind = {"Read": files.Read, "Edit": files.Edit}[call.name]
         validate(dict(given), kind.parameters)
         file = folder / given["path"]
@@ -243,7 +248,19 @@ def test_the_demonstration_mends_the_greeting_and_quotes_the_test(repository):
     )
 
     called = [call.name for reply in replies for call in reply.tool_requests]
-    assert called == ["Read", "Bash", "Edit", "Bash"]
+    assert called == [
+        "TodoWrite",
+        "Read",
+        "Bash",
+        "Edit",
+        "Bash",
+        "WebFetch",
+        "Bash",
+        "Bash",
+        "TodoWrite",
+        "agent_board_memory_record",
+    ]
+    assert not (repository / "greeting.py.orig").exists()
     assert "scripted model" in replies[0].text
     outputs = [message.content for message in messages if message.tool_name == "Bash"]
     assert "FAILED" in outputs[0]
@@ -259,9 +276,26 @@ def test_the_demonstration_does_not_claim_a_success_that_it_did_not_have(reposit
     assert "does not pass" in replies[-1].text
     assert "FAILED" in replies[-1].text
 
-    later = ask(scripted("demo"), *messages, user("Say good day instead."))
+    asked = [*messages, user("Say it in the README.")]
+    again = ask(scripted("demo"), *asked)
+    assert [call.name for call in again.tool_requests] == ["Write"]
+    asked += [again.as_message(), ask(scripted("demo"), *asked, again.as_message()).as_message()]
+    assert "README.md" in asked[-1].content
+    later = ask(scripted("demo"), *asked, user("Say good day instead."))
     assert "cannot act on feedback" in later.text
     assert "Say good day instead." in later.text
+
+
+@pytest.mark.parametrize(
+    "question", ["Say what greeting.py does.", "What does this repository do?"]
+)
+def test_the_demonstration_answers_a_question_and_changes_nothing(repository, question):
+    before = (repository / "greeting.py").read_text()
+    replies, _ = played(scripted("demo"), question, carry_out=carry_out_in(repository))
+    assert [call.name for reply in replies for call in reply.tool_requests] == ["Read"]
+    assert "scripted model" in replies[-1].text
+    assert before.strip() in replies[-1].text
+    assert (repository / "greeting.py").read_text() == before
 
 
 def test_the_first_words_of_the_demonstration_come_at_once():

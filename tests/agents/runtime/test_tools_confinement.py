@@ -1,5 +1,6 @@
 """A confined command reaches its worktree and the system's programs, and nothing of the server."""
 
+import ctypes
 import os
 import shutil
 import socket
@@ -62,7 +63,7 @@ def test_the_worktree_is_its_own_to_change(way: Confinement, workspace: Workspac
 def test_files_of_the_server_cannot_be_read_or_listed(
     way: Confinement, workspace: Workspace, root: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "beside").write_text("secret")
+    (tmp_path / "beside").write_text("hush-hush")
     (root / "link").symlink_to(tmp_path / "beside")
     (root / "up").symlink_to(tmp_path)
     files = [
@@ -73,11 +74,11 @@ def test_files_of_the_server_cannot_be_read_or_listed(
     commands = [f"cat '{file}' && echo 'read {file}'" for file in files]
     commands += [f"ls '{folder}' | grep -qvx root && echo 'listed {folder}'" for folder in folders]
     output = run(way, workspace, "\n".join(commands))
-    assert "secret" not in output
+    assert "hush-hush" not in output
     assert "\nread" not in output
     assert "\nlisted" not in output
     # What cannot be reached is there: a command without confinement gets to it.
-    assert "secret" in run(Confinement("none"), workspace, commands[0])
+    assert "hush-hush" in run(Confinement("none"), workspace, commands[0])
 
 
 def test_nothing_outside_can_be_written(
@@ -166,13 +167,52 @@ def test_sockets_of_the_server_are_out_of_reach(
         for server, address in ((in_files, path), (abstract, name)):
             server.bind(address)
             server.listen()
-        # bwrap hides the file, Landlock the abstract name; see `Confinement.describe`.
-        reach = path if way.name == "bwrap" else name
-        (workspace.root / "c.py").write_text(connect.format(names=[reach]))
+        # Landlock leaves those in the file system connectable; see `Confinement.describe`.
+        reach = [path, name] if way.name == "bwrap" else [name]
+        (workspace.root / "c.py").write_text(connect.format(names=reach))
         assert "connected" not in run(way, workspace, "python3 c.py")
         subprocess.run(
             [sys.executable, "c.py"], cwd=workspace.root, check=True, capture_output=True
         )
+
+
+_SEGMENT = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+segment = libc.shmget(int(sys.argv[1]), 0, 0)
+print("attached" if segment >= 0 and libc.shmat(segment, None, 0o10000) != 2**64 - 1 else "none")
+"""
+
+
+def test_shared_memory_of_other_processes_is_out_of_reach(
+    way: Confinement, workspace: Workspace
+) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = uuid.uuid4().int & 0x7FFFFFFF
+    segment = libc.shmget(key, 4096, 0o1600)  # IPC_CREAT, for this user alone.
+    assert segment >= 0
+    in_files = Path("/dev/shm", uuid.uuid4().hex)  # noqa: S108 - that is what is tried.
+    in_files.write_text("very-secret")
+    try:
+        (workspace.root / "s.py").write_text(_SEGMENT)
+        output = run(way, workspace, f"python3 s.py {key}; cat {in_files}; ls /dev/shm")
+        assert "very-secret" not in output
+        assert in_files.name not in output.replace(f"{in_files}:", "")
+        # Only a namespace hides System V's; where there is none, `describe` says so.
+        assert way.pid_namespace == ("attached" not in output)
+        control = subprocess.check_output([sys.executable, "s.py", str(key)], cwd=workspace.root)
+        assert control == b"attached\n"
+    finally:
+        libc.shmctl(segment, 0, None)  # IPC_RMID
+        in_files.unlink()
+
+
+def test_no_program_can_raise_a_command_above_its_user(
+    way: Confinement, workspace: Workspace
+) -> None:
+    ask = "import ctypes; print('new privileges', 1 - ctypes.CDLL(None).prctl(39, 0, 0, 0, 0))"
+    assert "new privileges 0" in run(way, workspace, f'python3 -c "{ask}"')
 
 
 def test_readable_paths_can_be_read_and_not_written(

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runtime.facts import Outcome, ToolRequest, ToolResult
+from agents.runtime.facts import Outcome, ToolRequest, ToolResult, Whole
+from agents.runtime.redaction import Redactor
 from agents.runtime.tools import catalogue
 from agents.runtime.tools.registry import (
     Interrupted,
     Limits,
+    OutcomeUnknown,
     Tool,
     Toolbox,
+    ToolDenied,
     ToolError,
     UnknownTools,
     Workspace,
@@ -71,6 +74,20 @@ def test_a_call_outside_the_list_is_denied_and_does_not_run(workspace: Workspace
     echo = Echo()
     result = Toolbox([echo], []).call(request(text="a"), workspace)
     assert (result.outcome, echo.calls) == (Outcome.DENIED, 0)
+
+
+def test_a_tool_of_others_is_denied_and_not_unknown(workspace: Workspace) -> None:
+    toolbox = Toolbox([Echo()], ["*"], others={"Theirs": ""})
+    assert toolbox.call(request("Theirs"), workspace).outcome is Outcome.DENIED
+    assert not toolbox.is_allowed("Theirs")
+
+
+@pytest.mark.parametrize(("allowed", "said"), [("*", "Only on Mondays."), ("Echo", "not allowed")])
+def test_a_tool_of_others_says_why_where_it_would_be_allowed(
+    workspace: Workspace, allowed: str, said: str
+) -> None:
+    toolbox = Toolbox([Echo()], [allowed], others={"Theirs": "Only on Mondays."})
+    assert said in toolbox.call(request("Theirs"), workspace).output
 
 
 def test_the_model_sees_only_what_is_allowed() -> None:
@@ -136,6 +153,8 @@ def test_a_post_hook_that_fails_withholds_the_output(workspace: Workspace) -> No
     ("raised", "outcome", "output"),
     [
         (ToolError("no such file"), Outcome.ERROR, "no such file"),
+        (ToolDenied("not yours"), Outcome.DENIED, "not yours"),
+        (OutcomeUnknown("perhaps"), Outcome.UNKNOWN, "perhaps"),
         (Interrupted("half"), Outcome.INTERRUPTED, "half"),
         (KeyError("x"), Outcome.ERROR, "The tool failed: KeyError: 'x'"),
     ],
@@ -154,6 +173,35 @@ def test_output_is_storable_and_within_its_limit(tmp_path: Path) -> None:
     cut = toolbox.call(request(text="é" * 1000), workspace).output
     assert len(cut.encode()) <= 200
     assert "bytes left out" in cut
+
+
+def test_a_cut_output_has_its_whole_within_a_limit_of_its_own(tmp_path: Path) -> None:
+    limits = Limits(output_bytes=200, whole_bytes=1000)
+    workspace, toolbox = Workspace(root=tmp_path, limits=limits), Toolbox([Echo()], ["*"])
+    assert toolbox.call(request(text="short"), workspace).whole is None
+    for length, is_cut in ((500, False), (501, True)):
+        whole = toolbox.call(request(text="é" * length), workspace).whole
+        assert whole is not None
+        assert (len(whole.text.encode()) <= 1000, whole.is_cut) == (True, is_cut)
+        assert ("of 1002 bytes left out" in whole.text) == is_cut
+
+
+def test_a_tool_that_cuts_itself_leaves_the_whole_for_its_own_call(tmp_path: Path) -> None:
+    class Long(Echo):
+        def run(self, arguments: Mapping[str, Any], workspace: Workspace) -> str:
+            if arguments["text"] == "long":
+                kept = KeptOutput(100)
+                kept.add(b"to")
+                kept.add("ken-é".encode()[:-1])
+                kept.add("é".encode()[1:])
+                workspace.spool.leave(kept, "[end]")
+            return "cut"
+
+    redactor = Redactor([("KEY", "token-é")])
+    workspace, toolbox = Workspace(root=tmp_path, redactor=redactor), Toolbox([Long()], ["*"])
+    result = toolbox.call(request(text="long"), workspace)
+    assert (result.output, result.whole) == ("cut", Whole("[redacted:KEY]\n[end]"))
+    assert toolbox.call(request(text="short"), workspace).whole is None
 
 
 def test_the_catalogue_lists_the_tools_that_exist() -> None:
@@ -183,6 +231,18 @@ def test_a_further_tool_can_be_registered_once(monkeypatch: pytest.MonkeyPatch) 
         catalogue.register(Echo("*"))
 
 
+def test_names_of_tools_made_above_are_valid_and_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "MADE_ABOVE", {})
+    catalogue.register_names(["Theirs"], arguments_of=frozenset)
+    catalogue.check_names(["Theirs"])
+    with pytest.raises(UnknownTools, match=r"valid are: Read, .*, Theirs"):
+        catalogue.check_names(["Thiers"])
+    with pytest.raises(ValueError, match="exists already"):
+        catalogue.register(Echo("Theirs"))
+    with pytest.raises(ValueError, match="exists already"):
+        catalogue.register_names(["Read"], arguments_of=frozenset)
+
+
 @given(st.one_of(st.binary(), st.text(st.characters(codec=None, exclude_categories=[]))))
 def test_storable_text_has_no_nul_and_a_utf8_form(anything: str | bytes) -> None:
     text = storable(anything)
@@ -201,7 +261,9 @@ def test_clipped_text_fits_its_limit_and_tells_what_is_missing(text: str, limit:
         return
     assert len(clipped.encode()) <= max(limit, 64)
     head, _, rest = clipped.rpartition("\n[... ")
-    left_out, _, tail = rest.partition(" bytes left out ...]\n")
+    counts, _, tail = rest.partition(" bytes left out ...]\n")
+    left_out, total = counts.split(" of ")
+    assert int(total) == len(whole.encode())
     assert whole.startswith(head)
     assert whole.endswith(tail)
     assert int(left_out) == len(whole.encode()) - len(head.encode()) - len(tail.encode())

@@ -1,0 +1,1 @@
+"""What comes from outside through the webhooks of boards: judged, put into words, begun."""
