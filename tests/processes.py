@@ -62,8 +62,15 @@ class WorkerProcess:
         wait_until(
             lambda: self._is_dead() or Worker.objects.filter(pid=self.pid).exists(), seconds=120
         )
+        # It signs before it listens to signals: told to end before that, it would just be gone.
+        wait_until(lambda: self._is_dead() or self._catches(signal.SIGTERM), seconds=120)
         if self._is_dead():
             raise AssertionError(self.log.read_text()[-4000:])
+
+    def _catches(self, number: int) -> bool:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        caught = next(line for line in lines if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
     def _is_dead(self) -> bool:
         return self.process.poll() is not None

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -78,20 +79,22 @@ def test_twenty_callers_with_one_key_start_one_execution(
 def test_a_crowd_that_waits_holds_no_threads_and_harms_nobody(
     agent: Agent, headers: dict[str, str]
 ) -> None:
-    a_worker()
+    a_worker(silent_for=-timedelta(minutes=5))
     before = threading.active_count()
     seen: dict[str, Any] = {}
 
     async def ask(host: str, port: int) -> list[httpx2.Response]:
         async with caller(host, port, headers) as client:
             body = {"prompt": "Wait.", "timeout": 60}
-            crowd = asyncio.gather(
-                *(
+            crowd = [
+                asyncio.create_task(
                     client.post(url(agent), json=body, headers={"Idempotency-Key": str(n)})
-                    for n in range(CROWD)
                 )
-            )
+                for n in range(CROWD)
+            ]
             while await sync_to_async(_started)() < CROWD:
+                answered = [call.result().text for call in crowd if call.done()]
+                assert not answered, "nobody is answered yet"
                 await asyncio.sleep(0.1)
             await asyncio.sleep(0.5)
             seen["threads"] = threading.active_count() - before
@@ -100,7 +103,7 @@ def test_a_crowd_that_waits_holds_no_threads_and_harms_nobody(
             seen["read"] = (await client.get("/api/v0/executions/agents?limit=1")).status_code
             seen["seconds"] = time.perf_counter() - began
             await sync_to_async(_complete_all)()
-            return list(await crowd)
+            return await asyncio.gather(*crowd)
 
     with serving(get_asgi_application()) as address:
         answers = asyncio.run(ask(*address))
