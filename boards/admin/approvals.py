@@ -10,7 +10,7 @@ from django.utils.text import Truncator
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from agents.admin_pages import ReadOnlyPage, ReadOnlyRows, labelled
+from agents.admin.pages import ReadOnlyPage, ReadOnlyRows, labelled
 from boards.actions import decide_approval, withdraw_approval
 from boards.models import Approval, ApprovalTask
 

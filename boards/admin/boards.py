@@ -10,7 +10,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from agents.actions import slugs
-from agents.admin_pages import Page, RowActions, actor_of, paused
+from agents.admin.pages import Page, RowActions, actor_of, paused
 from boards.actions import (
     change_seat,
     configuration,

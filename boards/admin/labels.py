@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from agents.admin_pages import Page, ReadOnlyPage, actor_of
+from agents.admin.pages import Page, ReadOnlyPage, actor_of
 from boards import patterns
 from boards.actions import custom_fields, labels
 from boards.models import CustomField, CustomFieldValue, Tag

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from agents.admin_pages import Page
+from agents.admin.pages import Page
 from boards.actions import forget
 from boards.models import MemoryEntry
 

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from agents.admin_pages import ReadOnlyPage
+from agents.admin.pages import ReadOnlyPage
 from boards.models import Comment, Dependency, Move
 
 

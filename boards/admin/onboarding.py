@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from agents.activity import Actor
-from agents.admin_pages import ReadOnlyPage, labelled
+from agents.admin.pages import ReadOnlyPage, labelled
 from boards import drafts
 from boards.actions import founding, onboarding
 from boards.interviewers import standing

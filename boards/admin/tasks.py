@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from agents.admin_pages import Page, actor_of, labelled
+from agents.admin.pages import Page, actor_of, labelled
 from boards.actions import (
     change_task,
     create_task,

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents.activity import Actor
-from agents.admin_pages import Page, ReadOnlyPage, actor_of, labelled
+from agents.admin.pages import Page, ReadOnlyPage, actor_of, labelled
 from boards.actions import payloads, webhooks
 from boards.hooks import words
 from boards.models import Webhook, WebhookPayload

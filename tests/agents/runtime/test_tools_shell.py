@@ -88,7 +88,13 @@ def test_a_scratch_folder_outlives_the_command(
 def test_a_timeout_asks_the_command_to_end_first(way: Confinement, workspace: Workspace) -> None:
     began = time.monotonic()
     with pytest.raises(ToolError, match=r"(?s)begun.*bye.*ended by its timeout of 2 s"):
-        run(way, workspace, "trap 'echo bye; exit' TERM; echo begun; sleep 60 & wait", timeout=2)
+        # Not `sleep 60 & wait`: the sleep may die first, and the shell come to its end untrapped.
+        run(
+            way,
+            workspace,
+            "trap 'echo bye; exit' TERM; echo begun; while :; do sleep 0.1; done",
+            timeout=2,
+        )
     assert time.monotonic() - began < 10
 
 

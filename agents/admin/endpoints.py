@@ -20,7 +20,7 @@ from agents.actions import (
     subscriptions,
 )
 from agents.activity import Actor
-from agents.admin_pages import Page, ReadOnlyPage, ReadOnlyRows, actor_of, labelled, show_once
+from agents.admin.pages import Page, ReadOnlyPage, ReadOnlyRows, actor_of, labelled, show_once
 from agents.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from agents.posting import check_url
 

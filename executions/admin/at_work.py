@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents.activity import Actor
-from agents.admin import AgentPage
+from agents.admin.agents import AgentPage
 from agents.models import Agent
 from boards.admin.tasks import TaskPage
 from boards.models import Task
