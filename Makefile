@@ -22,7 +22,7 @@ run: .venv/.ready-run ## start everything, and carry out one execution before yo
 	@$(BIN)/python manage.py up --demo
 
 test: .venv/.ready-tools ## run the tests, on services of their own
-	@$(BIN)/python -m pytest -m "not bench" -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -m "not bench" -n 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.ready-tools ## format, lint, types, imports, migrations, OpenAPI, compose.yaml
 	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted: make format'; exit 1; }

@@ -17,7 +17,8 @@ from django.db import connection
 from executions.models import TERMINAL, Execution, Worker
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30.0
+# On a busy machine a worker takes a minute to what takes a second on a quiet one.
+PATIENCE = 90.0
 
 
 def wait_until(fact: Callable[[], object], *, seconds: float = PATIENCE) -> None:
@@ -101,6 +102,9 @@ def worker(**options: object) -> Iterator[WorkerProcess]:
     try:
         process.wait_until_alive()
         yield process
+    except BaseException:
+        sys.stderr.write(f"\n--- worker {process.pid} ---\n{process.log.read_text()[-3000:]}\n")
+        raise
     finally:
         process.kill()
 
