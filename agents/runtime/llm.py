@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -31,6 +33,7 @@ __all__ = [
     "OnDelta",
     "UnknownModel",
     "check_model_name",
+    "load_providers",
     "open_model",
 ]
 
@@ -45,6 +48,17 @@ def check_model_name(name: str) -> None:
         from agents.runtime.scripted import check_script  # noqa: PLC0415 - only when asked for.
 
         check_script(model)
+
+
+def load_providers(default: str, environ: Mapping[str, str]) -> None:
+    """Load at a moment of one's choice what the first call of a provider's model waits for.
+
+    Where the environment has no key and the default model is scripted, none is likely to come, and
+    two seconds and 80 MiB are saved.
+    """
+    has_key = any(name.endswith("_API_KEY") and key for name, key in environ.items())
+    if has_key or not default.startswith("scripted:"):
+        importlib.import_module("agents.runtime.pydantic_models")
 
 
 def open_model(name: str, settings: ModelSettings, *, redactor: Redactor = NO_SECRETS) -> Model:

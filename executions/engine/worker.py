@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import socket
 import threading
 from typing import Any
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from django.conf import settings
 
+from agents.runtime.llm import load_providers
 from executions.engine.keeper import Keeper
 from executions.engine.slots import WakeWhenFree
 from executions.engine.sweep import sweep
@@ -45,8 +46,8 @@ def current() -> WorkerProcess:
 
 @worker_init.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    # 1.5 s of this interpreter: better before the first lease than in the middle of one.
-    importlib.import_module("agents.runtime.pydantic_models")
+    # Better before the first lease than in the middle of one.
+    load_providers(settings.SIGNALBOX_DEFAULT_MODEL, os.environ)
     # What is there by now stays. Looking through it for rubbish took 0.2 s in the middle of
     # loading a transcript of 10,000 entries, which makes many objects at once.
     gc.collect()
