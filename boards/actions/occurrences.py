@@ -45,7 +45,8 @@ def nudge_due() -> int:
     until = time.monotonic() + ENOUGH_SECONDS
     begun = 0
     for key in _keys(_due().order_by("next_run_at")):
-        begun += _kept_apart(_begin, key)
+        if time.monotonic() < until:
+            begun += _kept_apart(_begin, key)
     for key in _keys(Occurrence.objects.filter(finished_at=None).order_by("id")):
         while time.monotonic() < until and _kept_apart(_go_on, key):
             pass

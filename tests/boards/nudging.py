@@ -54,10 +54,10 @@ def pass_time(time: timedelta) -> None:
     )
 
 
-def crowd_on(board: Board, count: int) -> list[Agent]:
-    """So many agents that run themselves, seated on the board."""
+def crowd_on(board: Board, count: int, *, kind: str = "external") -> list[Agent]:
+    """So many agents seated on the board; they run themselves unless a kind is given."""
     agents = Agent.objects.bulk_create(
-        Agent(organization=board.organization, name=f"A {each}", slug=f"a-{each}", kind="external")
+        Agent(organization=board.organization, name=f"A {each}", slug=f"a-{each}", kind=kind)
         for each in range(count)
     )
     Seat.objects.bulk_create(Seat(board=board, agent=agent) for agent in agents)

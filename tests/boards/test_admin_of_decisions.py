@@ -232,6 +232,8 @@ def test_schedules_are_written_and_run_by_the_actions(admin, organization):
         "condition": "always",
         "cool_down_minutes": "60",
         "message": "Go on.",
+        "occurrences-TOTAL_FORMS": 0,
+        "occurrences-INITIAL_FORMS": 0,
     }
     answer = admin.post(page("nudgeschedule", "add"), form)
     assert answer.status_code == 302, answer.context["errors"]
