@@ -45,7 +45,8 @@ def record(
 ) -> Activity:
     """Append one line of a type that an app declares, and tell watchers once it is committed."""
     line = unsaved(organization_id, type, by=by, target=target, **data)
-    record_all([line])
+    line.save(force_insert=True)
+    tell_on_commit(organization_id)
     return line
 
 
