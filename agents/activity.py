@@ -1,6 +1,6 @@
 """The one way to write a line of the permanent record, in the caller's transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -44,9 +44,31 @@ def record(
     **data: Any,
 ) -> Activity:
     """Append one line of a type that an app declares, and tell watchers once it is committed."""
+    line = unsaved(organization_id, type, by=by, target=target, **data)
+    line.save(force_insert=True)
+    tell_on_commit(organization_id)
+    return line
+
+
+def record_all(lines: Sequence[Activity]) -> None:
+    """Append many lines that are `unsaved`, in one statement."""
+    Activity.objects.bulk_create(lines)
+    for organization_id in {line.organization_id for line in lines}:
+        tell_on_commit(organization_id)
+
+
+def unsaved(
+    organization_id: UUID,
+    type: str,  # noqa: A002  The record's own word for it.
+    *,
+    by: Actor,
+    target: Target | None = None,
+    **data: Any,
+) -> Activity:
+    """A line for `record_all`."""
     assert type in types(), f"{type} is in no app's `activity_types`."
     about = target or Target()
-    line = Activity.objects.create(
+    return Activity(
         organization_id=organization_id,
         type=type,
         actor_kind=by.kind,
@@ -58,8 +80,6 @@ def record(
         execution_id=about.execution_id,
         data=data,
     )
-    tell_on_commit(organization_id)
-    return line
 
 
 @cache

@@ -9,8 +9,10 @@ class AgentsConfig(AppConfig):
     activity_types = (
         "agent.created",
         "agent.deleted",
+        "agent.offline",
         "agent.paused",
         "agent.resumed",
+        "agent.silent",
         "agent.soul_written",
         "agent.updated",
         "gateway.created",

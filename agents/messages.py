@@ -1,5 +1,6 @@
 """Writes and acknowledges messages: the one door to whoever is told something."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -36,7 +37,7 @@ def send(organization: Organization, letter: Letter, *, by: Actor) -> Message:
     leaves it to the outbox. Raises GatewayUnreachable where the gateway is switched off.
     """
     message = _unsaved(organization, letter, by)
-    if message.gateway is not None and not message.gateway.is_enabled:
+    if _is_unreachable(message):
         raise GatewayUnreachable
     if outbox.is_immediate(message):
         receipts.note_delivered(message)
@@ -67,19 +68,32 @@ def keep_failed(refusal: GatewayFailed) -> None:
     refusal.keep()
 
 
-@transaction.atomic
 def notify(organization: Organization, letter: Letter, *, by: Actor) -> Message:
     """Tell somebody of what happened, which has happened whether or not it reaches them.
 
     The outbox delivers it after the commit. Where the gateway is switched off it is kept as
     failed, and says why.
     """
-    message = _unsaved(organization, letter, by)
-    if message.gateway is not None and not message.gateway.is_enabled:
-        return keep(organization, letter, str(GatewayUnreachable().detail), by=by)
-    _hand_over(message)
-    message.save(force_insert=True)
+    (message,) = notify_all(organization, [letter], by=by)
     return message
+
+
+@transaction.atomic
+def notify_all(
+    organization: Organization, letters: Iterable[Letter], *, by: Actor
+) -> list[Message]:
+    """The same of many letters, in a number of statements that does not grow with theirs.
+
+    Their recipients come with their gateways.
+    """
+    messages = [_unsaved(organization, letter, by) for letter in letters]
+    unreachable = [each for each in messages if _is_unreachable(each)]
+    for each in unreachable:
+        each.attempts = 1
+    receipts.note_failed(*unreachable, problem=str(GatewayUnreachable().detail))
+    _hand_over(*(each for each in messages if not _is_unreachable(each)))
+    Message.objects.bulk_create(messages)
+    return messages
 
 
 @transaction.atomic
@@ -105,13 +119,17 @@ def resend(message: Message, *, by: Actor) -> Message:
     return locked
 
 
-def _hand_over(message: Message) -> None:
+def _hand_over(*messages: Message) -> None:
     """Deliver by writing where that is enough; else have the outbox try now."""
-    if outbox.is_immediate(message):
-        message.attempts += 1
-        receipts.note_delivered(message)
-    else:
-        message.due_at = clock()
+    delivered = [each for each in messages if outbox.is_immediate(each)]
+    for each in delivered:
+        each.attempts += 1
+    receipts.note_delivered(*delivered)
+    posted = [each for each in messages if not outbox.is_immediate(each)]
+    if posted:
+        now = clock()
+        for each in posted:
+            each.due_at = now
         outbox.call_on_commit()
 
 
@@ -134,6 +152,10 @@ def acknowledge(message: Message, *, by: Agent) -> None:
         receipts.note_delivered(found)
     found.state, found.acknowledged_at = MessageState.ACKNOWLEDGED, timezone.now()
     found.save(update_fields=[*receipts.SETTLED_FIELDS, "acknowledged_at"])
+
+
+def _is_unreachable(message: Message) -> bool:
+    return message.gateway is not None and not message.gateway.is_enabled
 
 
 def _unsaved(organization: Organization, letter: Letter, by: Actor) -> Message:
@@ -162,6 +184,6 @@ def keep(organization: Organization, letter: Letter, problem: str, *, by: Actor)
     """Keep what cannot be delivered as a failed message, which can be sent again."""
     message = _unsaved(organization, letter, by)
     message.attempts = 1
-    receipts.note_failed(message, problem)
+    receipts.note_failed(message, problem=problem)
     message.save(force_insert=True)
     return message

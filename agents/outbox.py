@@ -172,7 +172,7 @@ def _settle(batch: Sequence[Message], problems: Sequence[str], *, is_last: bool 
         if not problem:
             receipts.note_delivered(row)
         elif is_last or _is_given_up(row):
-            receipts.note_failed(row, problem)
+            receipts.note_failed(row, problem=problem)
         else:
             row.failure = problem
             row.due_at = now + wait_after(row.attempts % MOST_ATTEMPTS, longest=_LONGEST_WAIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -9,9 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from agents import hearing
-from agents.activity import Actor, Target, record
-from agents.models import ActorKind, Message, MessageKind, MessageState
-from agents.redis import publish
+from agents.activity import Actor, Target, record_all, unsaved
+from agents.models import Activity, ActorKind, Message, MessageKind, MessageState
+from agents.redis import publish_all
 
 # How the permanent record calls the sending of these; of others it tells only what failed.
 _CALLED = {
@@ -23,26 +24,25 @@ _CALLED = {
 SETTLED_FIELDS = ["state", "due_at", "failure", "delivered_at", "gateway"]
 
 
-def note_delivered(message: Message) -> None:
-    """Set the fields of a message that is delivered, and tell of it; the caller saves them.
+def note_delivered(*messages: Message) -> None:
+    """Set the fields of messages that are delivered, and tell of it; the caller saves them.
 
-    Within a transaction, under the lock of the message or before it is there.
+    Within a transaction, under the lock of the messages or before they are there.
     """
-    message.state, message.due_at, message.failure = MessageState.DELIVERED, None, ""
-    message.delivered_at = timezone.now()
-    if name := _CALLED.get(MessageKind(message.kind)):
-        _record(message, f"{name}.sent")
-    if message.recipient_id is not None:
-        ring = partial(publish, inbox_channel(message.recipient_id), {})
-        transaction.on_commit(ring, robust=True)
-        hearing.tell_on_commit(message)
+    for message in messages:
+        message.state, message.due_at, message.failure = MessageState.DELIVERED, None, ""
+        message.delivered_at = timezone.now()
+    called = [each for each in messages if MessageKind(each.kind) in _CALLED]
+    record_all([_line(each, f"{_CALLED[MessageKind(each.kind)]}.sent") for each in called])
+    _tell_on_commit([each for each in messages if each.recipient_id is not None])
 
 
-def note_failed(message: Message, problem: str) -> None:
-    """The same of a message that is given up, until somebody sends it again."""
-    message.state, message.due_at, message.failure = MessageState.FAILED, None, problem
-    name = _CALLED.get(MessageKind(message.kind), "message")
-    _record(message, f"{name}.failed")
+def note_failed(*messages: Message, problem: str) -> None:
+    """The same of messages that are given up, until somebody sends them again."""
+    for message in messages:
+        message.state, message.due_at, message.failure = MessageState.FAILED, None, problem
+    called = [(each, _CALLED.get(MessageKind(each.kind), "message")) for each in messages]
+    record_all([_line(each, f"{name}.failed") for each, name in called])
 
 
 def inbox_channel(agent_id: UUID) -> str:
@@ -50,10 +50,18 @@ def inbox_channel(agent_id: UUID) -> str:
     return f"signalbox:inbox:{agent_id}"
 
 
-def _record(message: Message, event: str) -> None:
+def _tell_on_commit(messages: Sequence[Message]) -> None:
+    channels = [inbox_channel(each.recipient_id) for each in messages if each.recipient_id]
+    if channels:
+        transaction.on_commit(partial(publish_all, channels, {}), robust=True)
+    for message in messages:
+        hearing.tell_on_commit(message)
+
+
+def _line(message: Message, event: str) -> Activity:
     by = Actor(ActorKind(message.sender_kind), message.sender_id, message.sender_name)
     about = Target(message.recipient_id, message.board_id, message.task_id, message.execution_id)
-    record(
+    return unsaved(
         message.organization_id,
         event,
         by=by,

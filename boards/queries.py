@@ -17,6 +17,7 @@ from boards.models import (
     SEARCH_LANGUAGE,
     Approval,
     ApprovalStatus,
+    ApprovalTask,
     Board,
     CustomFieldValue,
     Dependency,
@@ -120,16 +121,24 @@ def _of_column(board: Board, status: str) -> QuerySet[Task, Any]:
     return Task.objects.filter(board=board, status=status).order_by("position", "id")
 
 
-def ready_tasks(board: Board, agent_id: UUID) -> QuerySet[Task]:
-    """What the agent can start on there, first of all its own: in the inbox, its own or nobody's,
-    waiting for nothing and not at work; by priority, then as the column stands."""
+def all_ready() -> QuerySet[Task]:
+    """Tasks of all boards that somebody can start on: in the inbox, waiting for nothing and not at
+    work."""
     unfinished = Dependency.objects.filter(task=OuterRef("pk")).exclude(on__status=TaskStatus.DONE)
     live = LiveWork.objects.filter(task_id=OuterRef("pk"))
-    ready = Task.objects.filter(board=board, status=TaskStatus.INBOX)
-    ready = ready.filter(Q(assigned_agent=agent_id) | Q(assigned_agent=None))
+    undecided = ApprovalTask.objects.filter(
+        task=OuterRef("pk"), approval__status=ApprovalStatus.PENDING
+    )
+    blocks = Q(board__block_status_changes_with_pending_approval=True)
+    ready = Task.objects.filter(status=TaskStatus.INBOX)
     ready = ready.exclude(Exists(unfinished)).exclude(Exists(live))
-    if board.block_status_changes_with_pending_approval:
-        ready = ready.exclude(approvals__status=ApprovalStatus.PENDING)
+    return ready.exclude(blocks & Q(Exists(undecided)))
+
+
+def ready_tasks(board: Board, agent_id: UUID) -> QuerySet[Task]:
+    """What the agent can start on there, first of all its own, else nobody's; by priority, then as
+    the column stands."""
+    ready = all_ready().filter(Q(assigned_agent=agent_id) | Q(assigned_agent=None), board=board)
     own_first = Case(When(assigned_agent=agent_id, then=Value(0)), default=Value(1))
     return ready.order_by(own_first, "priority", "position", "id")
 

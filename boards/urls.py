@@ -20,6 +20,7 @@ from boards.views.onboarding import (
     OnboardingTakeOverView,
     OnboardingView,
 )
+from boards.views.schedules import NudgeView, ScheduleViewSet
 from boards.views.streams import stream_of_board
 from boards.views.tasks import CommentViewSet, MoveViewSet, TaskViewSet
 from boards.views.webhooks import PayloadViewSet, WebhookViewSet
@@ -39,6 +40,7 @@ router.register(rf"{_OF_BOARD}/approvals", ApprovalViewSet, basename="approval")
 router.register(rf"{_OF_BOARD}/memory", MemoryViewSet, basename="memory")
 router.register(rf"{_OF_BOARD}/webhooks", WebhookViewSet, basename="webhook")
 router.register(rf"{_OF_WEBHOOK}/payloads", PayloadViewSet, basename="payload")
+router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("messages", MessageViewSet, basename="message")
 router.register("tags", TagViewSet, basename="tag")
 router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
@@ -47,6 +49,7 @@ urlpatterns = router.urls
 urlpatterns += [
     path("hooks/<str:webhook_id>", _hook, name="hook"),
     path("boards/<uuid:board_id>/stream", stream_of_board),
+    path("agents/<str:agent_id>/nudge", NudgeView.as_view()),
     re_path(rf"^{_OF_BOARD}/onboarding$", OnboardingView.as_view()),
     re_path(rf"^{_OF_BOARD}/onboarding/answer$", OnboardingAnswerView.as_view()),
     re_path(rf"^{_OF_BOARD}/onboarding/cancel$", OnboardingCancelView.as_view()),

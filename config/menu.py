@@ -19,6 +19,7 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("boards.tag", "Tags", "label"),
         ("boards.customfield", "Custom fields", "edit_note"),
         ("boards.webhook", "Webhooks", "webhook"),
+        ("boards.nudgeschedule", "Schedules of nudges", "schedule"),
     ),
     "Agents": (
         ("agents.agent", "Agents", "smart_toy"),

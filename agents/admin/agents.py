@@ -65,7 +65,15 @@ class AgentPage(Page):
     search_fields = ("name", "slug", "organization__name")
     autocomplete_fields = ("organization",)
     fixed_fields = ("organization",)
-    readonly_fields = ("is_paused", "last_seen_at", "created_at", "updated_at")
+    readonly_fields = (
+        "is_paused",
+        "last_seen_at",
+        "offline_since",
+        "last_nudged_at",
+        "unanswered_nudges",
+        "created_at",
+        "updated_at",
+    )
     inlines = (SoulRows, TokenRows)
     actions: tuple[str, ...] = ("pause", "unpause", "rotate_token")
     checks = {**configuration.FIELD_CHECKS, "slug": slugs.check_slug}

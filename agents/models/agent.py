@@ -16,7 +16,9 @@ class Agent(Keyed):
     `{prompt, input_schema?, output_schema?}`; `model_settings` has the fields of
     `agents.runtime.spec.ModelSettings`; budgets are in tokens and seconds; `hooks` maps `pre_tool`
     and `post_tool` to dotted paths of functions. An agent of the kind
-    `external` runs itself. The gateway is of the same organization: `agent_gateway_of_its_own`,
+    `external` runs itself. `last_nudged_at`, `unanswered_nudges`, `found_silent_at` and
+    `offline_since`, when it was last seen before it was found offline, are what `agents.liveness`
+    remembers. The gateway is of the same organization: `agent_gateway_of_its_own`,
     a foreign key over both columns, which the migration adds.
     """
 
@@ -50,6 +52,10 @@ class Agent(Keyed):
     )
     is_paused = models.BooleanField(default=False)
     last_seen_at = models.DateTimeField(null=True, blank=True)
+    last_nudged_at = models.DateTimeField(null=True, editable=False)
+    unanswered_nudges = models.PositiveIntegerField(default=0, editable=False)
+    found_silent_at = models.DateTimeField(null=True, editable=False)
+    offline_since = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -66,8 +72,26 @@ class Agent(Keyed):
                 name="agent_max_concurrency_above_0",
             ),
         ]
-        # Serves the list of an organization's agents, newest first.
-        indexes = [models.Index(fields=["organization", "-id"], name="agent_list")]
+        indexes = [
+            # Serves the list of an organization's agents, newest first.
+            models.Index(fields=["organization", "-id"], name="agent_list"),
+            # Serves those that went offline and of which the record does not tell yet.
+            models.Index(
+                fields=["last_seen_at"],
+                condition=models.Q(kind="external")
+                & (
+                    models.Q(offline_since=None)
+                    | models.Q(offline_since__lt=models.F("last_seen_at"))
+                ),
+                name="agent_going_offline",
+            ),
+            # Serves those that were nudged in vain and of which nobody was told.
+            models.Index(
+                fields=["last_nudged_at"],
+                condition=models.Q(unanswered_nudges__gte=3, found_silent_at=None),
+                name="agent_nudged_in_vain",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

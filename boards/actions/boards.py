@@ -9,14 +9,14 @@ from django.db.models import Q
 from agents.actions import slugs
 from agents.activity import Actor, Target, record
 from agents.models import LiveWork, Organization
-from boards.actions import configuration
+from boards.actions import configuration, schedules
 from boards.errors import BoardNotFound, BoardSlugTaken, StillRunning
 from boards.models import Board
 
 
 @transaction.atomic
 def create_board(organization: Organization, fields: Mapping[str, Any], *, by: Actor) -> Board:
-    """A new board; without a slug, one is made from its name.
+    """A new board, with the schedules of a new board; without a slug, one is made from its name.
 
     Raises the refusals of `configuration.check`, and `BoardSlugTaken` for a slug asked for.
     """
@@ -32,6 +32,7 @@ def create_board(organization: Organization, fields: Mapping[str, Any], *, by: A
         taken=BoardSlugTaken,
     )
     _tell("board.created", board, by, name=board.name, slug=board.slug)
+    schedules.add_defaults(board)
     return board
 
 

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from agents import liveness
 from agents.activity import Actor, Target, record
+from agents.clock import clock
 from agents.messages import Letter, send
 from agents.models import Agent, Message, MessageKind
-from boards.models import Board
 
 
-def nudge(board: Board, agent: Agent, content: str, *, by: Actor) -> Message:
-    """Tell an agent of the board to go on; the first try is the caller's (see `messages.send`).
+@transaction.atomic
+def nudge(agent: Agent, content: str, *, board_id: UUID | None, by: Actor) -> Message:
+    """Tell an agent to go on, on the board of its seat if it has one; the first try is the
+    caller's (see `messages.send`).
 
     Raises GatewayUnreachable.
     """
-    letter = Letter(
-        MessageKind.NUDGE, content, agent, _about(board, agent), _correlation(board, agent)
-    )
-    return send(board.organization, letter, by=by)
+    liveness.note_nudged([agent.pk], clock())
+    return send(agent.organization, letter(agent, content, board_id=board_id), by=by)
 
 
-def record_unreachable(board: Board, agent: Agent, *, by: Actor, code: str) -> None:
+def record_unreachable(agent: Agent, *, board_id: UUID | None, by: Actor, code: str) -> None:
     """Record a nudge that was not even written; after its transaction has been undone."""
     record(
-        board.organization_id,
+        agent.organization_id,
         "agent.nudge.failed",
         by=by,
-        target=_about(board, agent),
-        correlation_id=_correlation(board, agent),
+        target=Target(board_id=board_id, agent_id=agent.pk),
+        correlation_id=_correlation(agent, board_id),
         code=code,
     )
 
 
-def _about(board: Board, agent: Agent) -> Target:
-    return Target(board_id=board.id, agent_id=agent.id)
+def letter(agent: Agent, content: str, *, board_id: UUID | None, **facts: Any) -> Letter:
+    """What an agent is told that is nudged."""
+    about = Target(board_id=board_id, agent_id=agent.pk)
+    correlation = _correlation(agent, board_id)
+    return Letter(MessageKind.NUDGE, content, agent, about, correlation, facts)
 
 
-def _correlation(board: Board, agent: Agent) -> str:
-    return f"nudge:{board.id}:{agent.id}"
+def _correlation(agent: Agent, board_id: UUID | None) -> str:
+    return f"nudge:{board_id}:{agent.pk}" if board_id else f"nudge:{agent.pk}"

@@ -10,6 +10,7 @@ from boards.models.memory import (
     OnboardingSession,
     OnboardingStatus,
 )
+from boards.models.schedule import NudgeCondition, NudgeSchedule, Occurrence
 from boards.models.task import Comment, Dependency, Move, Task, TaskStatus
 from boards.models.webhook import PayloadState, Webhook, WebhookPayload
 
@@ -29,6 +30,9 @@ __all__ = [
     "MemoryEntry",
     "MergeStrategy",
     "Move",
+    "NudgeCondition",
+    "NudgeSchedule",
+    "Occurrence",
     "OnboardingSession",
     "OnboardingStatus",
     "PayloadState",

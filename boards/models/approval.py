@@ -82,6 +82,12 @@ class Approval(Keyed):
                 condition=models.Q(kind="merge", execution_id__isnull=False),
                 name="approval_of_merge",
             ),
+            # Serves the nudges of those who wait for a decision.
+            models.Index(
+                fields=["requester_id"],
+                condition=models.Q(status="pending"),
+                name="pending_approval_of_requester",
+            ),
             # Serves those of an execution, which are withdrawn with it.
             models.Index(
                 fields=["execution_id"],

@@ -17,13 +17,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from agents import deliveries, outbox
+from agents import deliveries, liveness, outbox
 from agents.activity import SYSTEM
 from agents.clock import ClockTimestamp
 from agents.redis import client
 from agents.remote import of_remote_kind
 from agents.rest import idempotency
-from boards.actions import payloads
+from boards.actions import occurrences, payloads
 from executions import actions, auto_start, interviews, states, worktrees
 from executions.engine import children, conditions, decisions, ends, job_sweep, permits, waits
 from executions.engine.dispatch import dispatch, send
@@ -241,10 +241,11 @@ def _reconcile() -> int:
 
 
 def _tidy_up() -> int:
-    """Each hour, on every host: worktrees, answers and deliveries that nobody needs any more."""
+    """Each hour, on every host: worktrees, answers and other rows that nobody needs any more."""
     if not _is_turn(f"tidy:{socket.gethostname()}", TIDY_EVERY):
         return 0
-    return worktrees.prune() + idempotency.prune_expired() + deliveries.prune()
+    answers = idempotency.prune_expired()
+    return worktrees.prune() + answers + deliveries.prune() + occurrences.prune()
 
 
 def _is_turn(chore: str, every: timedelta) -> bool:
@@ -282,6 +283,9 @@ _CHORES: tuple[Callable[[], int], ...] = (
     merges.send_merges_again,
     auto_start.start_idle,
     payloads.start_waiting,
+    liveness.note_offline,
+    occurrences.nudge_due,
+    liveness.note_silent,
     outbox.call_if_due,
     interviews.begin_left,
     deliveries.hint_due,

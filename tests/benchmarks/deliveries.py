@@ -53,7 +53,7 @@ def _measure(count: int, far: Any, console: Console) -> None:
         ("fanned out", fan_all_out),
         ("delivered", lambda: deliver(endpoint.pk)),
     ):
-        seconds, queries = _cost(step)
+        seconds, queries = cost_of(step)
         console.print(
             f"{count} lines {name}: {seconds:.1f} s, {count / seconds:.0f} a second, "
             f"{queries / count:.3f} queries a line"
@@ -61,7 +61,8 @@ def _measure(count: int, far: Any, console: Console) -> None:
     assert len(far.taken) == count, "Each arrived, and none twice."
 
 
-def _cost(step: Callable[[], object]) -> tuple[float, int]:
+def cost_of(step: Callable[[], object]) -> tuple[float, int]:
+    """How many seconds the step takes, and how many statements."""
     with _counted() as queries:
         began = time.perf_counter()
         step()

@@ -9,7 +9,7 @@ from django.urls import reverse
 from agents.activity import SYSTEM, Actor
 from agents.models import Activity, ActorKind, LiveWork, User
 from agents.sealing import unseal
-from boards.actions import ApprovalRequest, ask_approval, remember
+from boards.actions import ApprovalRequest, ask_approval, occurrences, remember
 from boards.actions.custom_fields import create_field, set_values
 from boards.actions.labels import create_tag
 from boards.actions.onboarding import start_onboarding
@@ -22,12 +22,14 @@ from boards.models import (
     Dependency,
     MemoryEntry,
     Move,
+    NudgeSchedule,
     OnboardingSession,
     PayloadState,
     Tag,
     Webhook,
     WebhookPayload,
 )
+from tests.boards.nudging import make_schedule, nudges_of, without_defaults
 from tests.factories import counted_queries, make_board, make_organization, make_seat, make_task
 
 pytestmark = pytest.mark.django_db
@@ -92,13 +94,15 @@ MADE = {
     "onboardingsession": lambda board: start_onboarding(make_board(board.organization), by=SYSTEM),
     "webhook": lambda board: create_webhook(board, {"name": "w"}, by=SYSTEM),
     "webhookpayload": _payload,
+    "nudgeschedule": make_schedule,
+    "occurrence": lambda board: occurrences.run_now(make_schedule(board), by=SYSTEM),
     "comment": _of_task(Comment, content="c", author_kind="system"),
     "move": _of_task(Move, before="inbox", after="done", actor_kind="system"),
     "dependency": lambda board: Dependency.objects.create(
         task=make_task(board), on=make_task(board)
     ),
 }
-WRITTEN = {"tag", "customfield", "webhook"}
+WRITTEN = {"tag", "customfield", "webhook", "nudgeschedule"}
 
 
 @pytest.mark.parametrize("model", MADE)
@@ -213,6 +217,42 @@ def test_webhooks_and_memory_are_written_by_the_actions(admin, organization):
         "memory.created",
         "memory.deleted",
     ]
+
+
+def test_schedules_are_written_and_run_by_the_actions(admin, organization):
+    board = without_defaults(make_board(organization))
+    agent, other = make_seat(board), make_seat(board)
+    form = {
+        "organization": organization.id,
+        "name": "S",
+        "is_enabled": "on",
+        "agents": [agent.pk],
+        "crontab": "0 9 * * *",
+        "time_zone": "Europe/Berlin",
+        "condition": "always",
+        "cool_down_minutes": "60",
+        "message": "Go on.",
+        "occurrences-TOTAL_FORMS": 0,
+        "occurrences-INITIAL_FORMS": 0,
+    }
+    answer = admin.post(page("nudgeschedule", "add"), form)
+    assert answer.status_code == 302, answer.context["errors"]
+    schedule = NudgeSchedule.objects.get()
+    assert (list(schedule.agents.all()), schedule.next_run_at is not None) == ([agent], True)
+    wrong = admin.post(page("nudgeschedule", "add"), {**form, "crontab": "x"})
+    assert "crontab" in wrong.context["adminform"].form.errors
+    assert (
+        "one of the two"
+        in said(admin.post(page("nudgeschedule", "add"), {**form, "board": board.pk}))[-1]
+    )
+    change = page("nudgeschedule", "change", schedule.pk)
+    assert admin.post(change, {**form, "agents": [agent.pk, other.pk]}).status_code == 302
+    chosen = {"action": "run_now", "_selected_action": [schedule.pk]}
+    assert "Schedules run: 1." in said(admin.post(page("nudgeschedule"), chosen))
+    assert nudges_of(agent, other) == [1, 1]
+    assert admin.post(change, {**form, "is_enabled": ""}).status_code == 302
+    schedule.refresh_from_db()
+    assert (schedule.is_enabled, schedule.next_run_at) == (False, None)
 
 
 def test_of_a_long_payload_the_beginning_is_shown(admin, organization):

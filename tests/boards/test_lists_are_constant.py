@@ -9,6 +9,7 @@ from agents.activity import SYSTEM
 from boards.actions import ApprovalRequest, ask_approval, remember, seat_agent
 from boards.actions.custom_fields import create_field
 from boards.actions.labels import create_tag
+from tests.boards.nudging import make_schedule
 from tests.factories import (
     API,
     client_of,
@@ -98,6 +99,14 @@ def _memory(organization):
     return f"/boards/{board.id}/memory", lambda: remember(board, "owls", by=SYSTEM)
 
 
+def _schedules(organization):
+    def make():
+        agents = [make_agent(organization).id for _ in range(2)]
+        return make_schedule(organization, agents=agents)
+
+    return "/schedules", make
+
+
 def _activity(organization):
     return "/activity", lambda: make_agent(organization)
 
@@ -117,6 +126,7 @@ def _activity(organization):
         _custom_fields,
         _approvals,
         _memory,
+        _schedules,
     ],
 )
 def test_a_list_costs_the_same_for_ten_rows_and_a_hundred(organization, collection):

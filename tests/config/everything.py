@@ -22,6 +22,7 @@ from executions.configuration import Wish
 from executions.models import CallStatus, Checkpoint, Execution, Job, PauseReason, Status, ToolCall
 from executions.states import move
 from tests.boards.agents import World
+from tests.boards.nudging import make_schedule
 from tests.factories import acting, make_agent, make_endpoint, make_key, make_member, make_user
 
 Known = Mapping[str, Sequence[UUID | str | int]]
@@ -34,6 +35,7 @@ IN_BODIES = {
     "task_ids": "task_id",
     "depends_on_task_ids": "task_id",
     "agent": "agent_id",
+    "agents": "agent_id",
     "assigned_agent": "agent_id",
     "assigned_agent_id": "agent_id",
     "board": "board_id",
@@ -75,6 +77,7 @@ def everything(world: World) -> Known:
         "seat_id": [world.worker.seat.id],
         "field_id": [field.id],
         "tag_id": [create_tag(organization, {"name": "owls"}, by=SYSTEM).id],
+        "schedule_id": [make_schedule(board).id for _ in range(2)],
         "key_id": [make_key(organization)[0].id],
         "member_id": [make_member(organization).id for _ in range(2)],
         "username": [make_user().username],

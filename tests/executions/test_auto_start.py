@@ -77,7 +77,7 @@ def test_a_nudge_or_mention_starts_it_on_a_task_of_its_own_only(
     organization: Organization, board: Board, worker: Agent
 ) -> None:
     nobodys = make_task(board)
-    nudge(board, worker, "Go on.", by=SYSTEM)
+    nudge(worker, "Go on.", board_id=board.id, by=SYSTEM)
     assert not Execution.objects.exists()
     own = quietly(make_task(board), worker)
     comments = f"/api/v0/boards/{board.id}/tasks/{nobodys.id}/comments"
@@ -91,7 +91,7 @@ def test_what_is_live_hears_of_it_instead(
     first = make_task(board, assigned_agent=worker)
     run = Execution.objects.get()
     change_task(make_task(board, title="Rake"), {"assigned_agent": worker}, by=SYSTEM)
-    nudge(board, worker, "Hurry.", by=SYSTEM)
+    nudge(worker, "Hurry.", board_id=board.id, by=SYSTEM)
     comments = f"/api/v0/boards/{board.id}/tasks/{first.id}/comments"
     client_of(organization).post(comments, {"content": "@Bob, twice please."})
     client_of(organization).post(comments, {"content": "Only a comment."})
@@ -120,7 +120,7 @@ def test_what_is_live_hears_without_auto_start_too(organization: Organization) -
     task = make_task(board, assigned_agent=worker)
     assert not Execution.objects.exists()
     client_of(organization).post(f"/api/v0/boards/{board.id}/tasks/{task.id}/start")
-    nudge(board, worker, "Hurry.", by=SYSTEM)
+    nudge(worker, "Hurry.", board_id=board.id, by=SYSTEM)
     assert len(heard(Execution.objects.get())) == 1
 
 

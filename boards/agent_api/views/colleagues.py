@@ -87,13 +87,14 @@ class NudgeViewSet(AgentViewSet[Agent]):
     )
     def create(self, request: Request, board_id: UUID, agent_id: UUID) -> Response:
         agent, message = self.colleague(agent_id), self.asked(NudgeSerializer)["message"]
-        return delivered(nudges.nudge(self.board, agent, message, by=self.actor), DONE)
+        sent = nudges.nudge(agent, message, board_id=self.board.id, by=self.actor)
+        return delivered(sent, DONE)
 
     def handle_exception(self, error: Exception) -> Response:
         answer = super().handle_exception(error)
         if isinstance(error, GatewayUnreachable):
             agent = self.colleague(self.kwargs["agent_id"])
-            nudges.record_unreachable(self.board, agent, by=self.actor, code=error.code)
+            nudges.record_unreachable(agent, board_id=self.board.id, by=self.actor, code=error.code)
         return answer
 
 
