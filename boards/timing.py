@@ -16,13 +16,11 @@ from cronsim import CronSim, CronSimError
 from django.core.exceptions import ValidationError
 
 FIELDS = 5
-# There is always this one, also on a machine without a database of time zones.
-_UTC = "UTC"
 
 
 def check_zone(name: str) -> None:
     """Nothing, if it is a time zone of the IANA's. Raises a ValidationError."""
-    if name != _UTC and name not in _zones():
+    if name not in _zones():
         raise ValidationError(
             "It is no time zone; give one as Europe/Berlin or UTC.", code="time_zone"
         )
@@ -47,7 +45,7 @@ def check_crontab(text: str) -> None:
 def first_after(now: datetime, *, crontab: str, zone: str) -> datetime:
     """The first time of a crontab after now, in UTC."""
     # At the hour that comes twice the library begins with the first one again.
-    begin = now.astimezone(UTC if zone == _UTC else ZoneInfo(zone))
+    begin = now.astimezone(ZoneInfo(zone))
     times = (each.astimezone(UTC) for each in CronSim(crontab, begin))
     return next(each for each in times if each > now)
 
