@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +24,10 @@ from agents.outbox import send_due
 from agents.posting import Post, kept_connections, post
 from agents.presence import RUNS_ITSELF
 from agents.runtime import portal
+from tests.benchmarks.costs import cost_of
 from tests.benchmarks.figures import Figure, Report
 from tests.benchmarks.ground import ROOT
-from tests.factories import counted_statements, make_agent, make_endpoint, make_organization
+from tests.factories import make_agent, make_endpoint, make_organization
 from tests.receiver import LOOPBACK
 
 PART = "deliveries"
@@ -133,14 +133,6 @@ def _write(write: Callable[[int], object], count: int) -> None:
         with transaction.atomic():
             for number in range(first, min(first + _A_TRANSACTION, count)):
                 write(number)
-
-
-def cost_of(step: Callable[[], object]) -> tuple[float, int]:
-    """How many seconds the step takes, and how many statements."""
-    with counted_statements() as statements:
-        began = time.perf_counter()
-        step()
-        return time.perf_counter() - began, len(statements)
 
 
 def _cost(step: Callable[[], object], count: int) -> Cost:
