@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from agents import events
+from agents import delivery_moves
 from agents.actions.endpoints import disable, hint, pending_of
 from agents.backoff import wait_after
 from agents.clock import ClockTimestamp, clock
+from agents.delivery_moves import LEASE
+from agents.events import Event, events_of, post_of
 from agents.fanout import KEPT, fan_out
 from agents.models import (
     Activity,
@@ -31,12 +34,13 @@ from agents.models import (
     DisabledBecause,
     WebhookEndpoint,
 )
-from agents.posting import Answer, Post, post_all
+from agents.posting import Answer, Post, kept_connections, post
+from agents.runtime import portal
+from agents.runtime.tools.connecting import Kept
 from agents.sealing import SealBroken
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(hours=24)
 PATIENCE = timedelta(days=3)
 # After so long a worker lets others have its thread, and hints that there is more.
@@ -44,6 +48,7 @@ ENOUGH_SECONDS = 20.0
 HINT_AGAIN = timedelta(seconds=30)
 HINTED_AT_ONCE = 200
 PRUNED_AT_ONCE = 1000
+READ_AHEAD = 100
 GONE = 410
 # Endpoints that answer slowly leave the threads of a process to others.
 _at_it = threading.BoundedSemaphore(16)
@@ -52,14 +57,17 @@ LOST = "Its worker was lost: whether it arrived is not known."
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try under way: of which claim and delivery, and what is posted."""
+    """One try under way: of which claim and delivery, what is posted, and what may come next.
 
-    endpoint_id: UUID
-    claim: int
+    `endpoint` is the row as the claim, or a later settle of it, has read it.
+    """
+
+    endpoint: WebhookEndpoint
     delivery_id: UUID
     attempt_id: UUID
     post: Post | None
-    problem: str = ""
+    problem: str
+    ahead: deque[Event]
 
 
 def bring_up_to_date(endpoint_id: UUID) -> None:
@@ -94,10 +102,11 @@ def deliver(endpoint_id: UUID, *, until: float = float("inf")) -> bool:
     under_way = claim(endpoint_id)
     if under_way is None:
         return False
-    while under_way is not None:
-        answer, milliseconds = _ask(under_way)
-        is_last = time.monotonic() >= until
-        under_way = settle(under_way, answer, milliseconds, goes_on=not is_last)
+    with kept_connections() as over:
+        while under_way is not None:
+            answer, milliseconds = _ask(under_way, over)
+            is_last = time.monotonic() >= until
+            under_way = settle(under_way, answer, milliseconds, goes_on=not is_last)
     return True
 
 
@@ -112,18 +121,29 @@ def claim(endpoint_id: UUID) -> Try | None:
         delivery__endpoint=endpoint, delivery__state=DeliveryState.PENDING, status=None, problem=""
     )
     open_ones.update(problem=LOST)
-    return _begin(endpoint)
+    return _begin(endpoint, deque())
 
 
-@transaction.atomic
 def settle(done: Try, answer: Answer, milliseconds: int, *, goes_on: bool = True) -> Try | None:
     """Write down what came of a try, and begin the next one if there is one and it may be.
 
     Of a claim that is not the newest nothing is written: another worker tries the same again.
     """
-    rows = WebhookEndpoint.objects.select_for_update(no_key=True, of=("self",))
-    rows = rows.select_related("organization")
-    endpoint = rows.filter(pk=done.endpoint_id, claim=done.claim).first()
+    if answer.is_taken and goes_on and done.ahead:
+        then = done.ahead[0]
+        tried = done.delivery_id, done.attempt_id, answer.status, milliseconds
+        attempt_id = delivery_moves.go_on(done.endpoint, *tried, then.delivery.pk)
+        if attempt_id:
+            done.ahead.popleft()
+            return _try_of(done.endpoint, then, attempt_id, done.ahead)
+    return _settle(done, answer, milliseconds, goes_on=goes_on)
+
+
+@transaction.atomic
+def _settle(done: Try, answer: Answer, milliseconds: int, *, goes_on: bool) -> Try | None:
+    """The same whatever is the case."""
+    rows = WebhookEndpoint.objects.select_for_update(no_key=True)
+    endpoint = rows.filter(pk=done.endpoint.pk, claim=done.endpoint.claim).first()
     if endpoint is None:
         logger.info("What came of delivery %s is left to another claim.", done.delivery_id)
         return None
@@ -136,9 +156,9 @@ def settle(done: Try, answer: Answer, milliseconds: int, *, goes_on: bool = True
     Delivery.objects.filter(pk=done.delivery_id).update(
         state=DeliveryState.DELIVERED, delivered_at=ClockTimestamp()
     )
-    endpoint.failures, endpoint.failing_since = 0, None
+    _write(endpoint, failures=0, failing_since=None, leased_until=ClockTimestamp() + LEASE)
     if goes_on and endpoint.is_enabled:
-        return _begin(endpoint)
+        return _begin(endpoint, done.ahead)
     _leave(endpoint, due=pending_of(endpoint).exists())
     return None
 
@@ -188,40 +208,61 @@ def _with_news() -> QuerySet[WebhookEndpoint]:
     return WebhookEndpoint.objects.filter(_is_free() | Q(Exists(lines)))
 
 
-def _begin(endpoint: WebhookEndpoint) -> Try | None:
-    """Write down that the oldest is tried, and keep the lease; without one, let go of it."""
-    delivery = pending_of(endpoint).first()
-    if delivery is None:
+def _begin(endpoint: WebhookEndpoint, ahead: deque[Event]) -> Try | None:
+    """Write down that the oldest is tried; without one, let go of the lease."""
+    event = _oldest(endpoint, ahead)
+    if event is None:
         _leave(endpoint, due=False)
         return None
-    delivery.attempts += 1
-    delivery.save(update_fields=["attempts"])
+    delivery = event.delivery
     attempt = DeliveryAttempt.objects.create(delivery=delivery, number=delivery.attempts)
-    _write(endpoint, leased_until=ClockTimestamp() + LEASE)
-    post, problem = None, ""
+    return _try_of(endpoint, event, attempt.pk, ahead)
+
+
+def _try_of(endpoint: WebhookEndpoint, event: Event, attempt_id: UUID, ahead: deque[Event]) -> Try:
+    made, problem = None, ""
     try:
-        post = events.post_of(endpoint, delivery)
+        made = post_of(endpoint, event)
     except SealBroken as error:
         problem = str(error)
-    return Try(endpoint.pk, endpoint.claim, delivery.pk, attempt.pk, post, problem)
+    return Try(endpoint, event.delivery.pk, attempt_id, made, problem, ahead)
+
+
+def _oldest(endpoint: WebhookEndpoint, ahead: deque[Event]) -> Event | None:
+    """What is to be tried now, its try counted: the first of what was read ahead, or read anew
+    where that is used up or something else has become the oldest."""
+    if not ahead or not _count_try(endpoint, ahead[0].delivery):
+        ahead.clear()
+        ahead.extend(events_of(endpoint, pending_of(endpoint)[:READ_AHEAD]))
+        if not ahead or not _count_try(endpoint, ahead[0].delivery):
+            return None
+    return ahead.popleft()
+
+
+def _count_try(endpoint: WebhookEndpoint, delivery: Delivery) -> bool:
+    """Count a try of the delivery if it is the oldest that is pending. The endpoint is locked."""
+    oldest = Subquery(pending_of(endpoint).values("pk")[:1])
+    row = Delivery.objects.filter(pk=delivery.pk).filter(pk=oldest)
+    delivery.attempts += 1
+    return bool(row.update(attempts=delivery.attempts))
 
 
 def _fail(endpoint: WebhookEndpoint, answer: Answer) -> None:
     """Put the next try off, or switch the endpoint off."""
     now = clock()
-    endpoint.failures += 1
-    endpoint.failing_since = endpoint.failing_since or now
-    is_hopeless = now - endpoint.failing_since >= PATIENCE
+    failures, since = endpoint.failures + 1, endpoint.failing_since or now
     _write(
         endpoint,
+        failures=failures,
+        failing_since=since,
         leased_until=None,
-        due_at=now + wait_after(endpoint.failures, longest=LONGEST_WAIT),
+        due_at=now + wait_after(failures, longest=LONGEST_WAIT),
     )
     if not endpoint.is_enabled:
         return
     if answer.status == GONE:
         disable(endpoint, DisabledBecause.GONE, answer.problem)
-    elif is_hopeless:
+    elif now - since >= PATIENCE:
         disable(endpoint, DisabledBecause.FAILING, answer.problem)
 
 
@@ -231,16 +272,15 @@ def _leave(endpoint: WebhookEndpoint, *, due: bool) -> None:
 
 
 def _write(endpoint: WebhookEndpoint, **fields: Any) -> None:
-    told = {"failures": endpoint.failures, "failing_since": endpoint.failing_since}
-    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**told, **fields)
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**fields)
 
 
-def _ask(under_way: Try) -> tuple[Answer, int]:
+def _ask(under_way: Try, over: Kept) -> tuple[Answer, int]:
     """Post it, without a connection to the database; the answer, and how long it took."""
     if under_way.post is None:
         return Answer(0, under_way.problem), 0
     if not connection.in_atomic_block:
         connection.close()
     begun = time.monotonic()
-    answer = post_all([under_way.post])[0]
+    answer = portal.submit(post(under_way.post, over)).result()
     return answer, round((time.monotonic() - begun) * 1000)

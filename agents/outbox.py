@@ -23,6 +23,8 @@ from agents.errors import GatewayFailed
 from agents.gateways import reach
 from agents.gateways.base import adapter_of
 from agents.models import Message, MessageState
+from agents.posting import kept_connections
+from agents.runtime.tools.connecting import Kept
 
 # Longer than a batch can take (`reach.SECONDS`).
 LEASE = timedelta(seconds=60)
@@ -52,14 +54,15 @@ def send_due() -> int:
 
 def _carry_on(until: float) -> int:
     tried, left_out = 0, set[UUID]()
-    while batch := _claim(left_out):
-        problems = _try(batch)
-        _settle(batch, problems)
-        left_out |= _hindered(batch, problems)
-        tried += len(batch)
-        if time.monotonic() >= until:
-            _call()
-            break
+    with kept_connections() as over:
+        while batch := _claim(left_out):
+            problems = _try(batch, over)
+            _settle(batch, problems)
+            left_out |= _hindered(batch, problems)
+            tried += len(batch)
+            if time.monotonic() >= until:
+                _call()
+                break
     return tried
 
 
@@ -72,7 +75,9 @@ def deliver_now(messages: Sequence[Message]) -> None:
     pending = [each for each in messages if each.state == MessageState.PENDING]
     if not pending:
         return
-    _settle(pending, _try(pending), is_last=True)
+    with kept_connections() as over:
+        problems = _try(pending, over)
+    _settle(pending, problems, is_last=True)
     stand = dict(Message.objects.in_bulk([each.pk for each in pending]))
     for each in pending:
         each.state, each.failure = stand[each.pk].state, stand[each.pk].failure
@@ -93,7 +98,8 @@ def deliver_before_commit(message: Message) -> None:
     """
     if message.state != MessageState.PENDING:
         return
-    (problem,) = _try([message])
+    with kept_connections() as over:
+        (problem,) = _try([message], over)
     if problem:
         raise GatewayFailed
     receipts.note_delivered(message)
@@ -141,11 +147,11 @@ def _claim(left_out: Collection[UUID] = ()) -> list[Message]:
     return batch
 
 
-def _try(batch: Sequence[Message]) -> list[str]:
+def _try(batch: Sequence[Message], over: Kept) -> list[str]:
     """What kept each from being delivered, through the gateway that its recipient has now."""
     problems = {each.pk: _hindrance(each) for each in batch}
     free = [each for each in batch if not problems[each.pk]]
-    problems.update(zip((each.pk for each in free), reach.deliver_all(free), strict=True))
+    problems.update(zip((each.pk for each in free), reach.deliver_all(free, over), strict=True))
     return [problems[each.pk] for each in batch]
 
 
@@ -168,7 +174,7 @@ def _settle(batch: Sequence[Message], problems: Sequence[str], *, is_last: bool 
         row = locked.get(message.pk)
         if row is None or row.attempts != message.attempts:
             continue  # Acknowledged meanwhile, or claimed by another since.
-        row.gateway = message.gateway
+        row.gateway, row.recipient = message.gateway, message.recipient
         if not problem:
             receipts.note_delivered(row)
         elif is_last or _is_given_up(row):
@@ -177,7 +183,20 @@ def _settle(batch: Sequence[Message], problems: Sequence[str], *, is_last: bool 
             row.failure = problem
             row.due_at = now + wait_after(row.attempts % MOST_ATTEMPTS, longest=_LONGEST_WAIT)
         settled.append(row)
-    Message.objects.bulk_update(settled, receipts.SETTLED_FIELDS)
+    _save(settled)
+
+
+def _save(settled: Sequence[Message]) -> None:
+    """Write the rows: what was delivered through one gateway at once, for that is all alike."""
+    alike: dict[UUID | None, list[Message]] = {}
+    for row in settled:
+        if row.state == MessageState.DELIVERED:
+            alike.setdefault(row.gateway_id, []).append(row)
+    for rows in alike.values():
+        same = {name: getattr(rows[0], name) for name in receipts.SETTLED_FIELDS}
+        Message.objects.filter(pk__in=[row.pk for row in rows]).update(**same)
+    others = [row for row in settled if row.state != MessageState.DELIVERED]
+    Message.objects.bulk_update(others, receipts.SETTLED_FIELDS)
 
 
 def _is_given_up(row: Message) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx2
@@ -13,12 +14,15 @@ from django.core.exceptions import ValidationError
 
 from agents.runtime import portal
 from agents.runtime.tools.addresses import Refused, target_of
-from agents.runtime.tools.connecting import Asking, Connector, FetchFailed
+from agents.runtime.tools.connecting import Asking, Connector, FetchFailed, Kept
 
 logger = logging.getLogger(__name__)
 
 SECONDS = 10.0
 _SAID_AT_MOST = 300
+# What a success says is read for so long and so far, so that its connection can be kept.
+_READ_SECONDS = 0.5
+_READ_AT_MOST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,17 @@ def check_url(url: str) -> None:
         raise ValidationError(str(refused), code="url") from refused
 
 
-def post_all(posts: Sequence[Post]) -> list[Answer]:
-    """Post all at once, each within ten seconds in all; their answers, in order. Raises nothing."""
-    return portal.submit(_all(posts)).result() if posts else []
+@contextmanager
+def kept_connections() -> Iterator[Kept]:
+    """What posts go over for the length of the block; each host is looked up and checked once."""
+    kept = Kept(Connector(besides=tuple(settings.DELIVERY_NETWORKS)))
+    try:
+        yield kept
+    finally:
+        portal.submit(kept.aclose()).result()
 
 
-async def _all(posts: Sequence[Post]) -> list[Answer]:
-    return list(await asyncio.gather(*(post(each) for each in posts)))
-
-
-async def post(what: Post) -> Answer:
+async def post(what: Post, over: Kept) -> Answer:
     """Post within ten seconds in all; on the loop of the portal. Raises nothing."""
     headers = {
         "user-agent": "Signalbox",
@@ -71,7 +76,7 @@ async def post(what: Post) -> Answer:
         # One clock for all steps: an answer that drips slowly would reset a timeout of reads.
         async with asyncio.timeout(SECONDS):
             target = target_of(what.url, any_port=True)
-            return await _connector().ask(target, Asking("POST", headers, what.body), _read)
+            return await over.ask(target, Asking("POST", headers, what.body), _read)
     except TimeoutError:
         return Answer(0, f"It did not answer within {SECONDS:g} s.")
     except (Refused, FetchFailed) as error:
@@ -85,8 +90,22 @@ async def _read(response: httpx2.Response) -> Answer:
     """Any success takes it; a redirect is not followed, for it would lead past the check."""
     status = response.status_code
     if 200 <= status < 300:
+        await _read_on(response)
         return Answer(status)
     return Answer(status, f"It answered {status}{await _words(response)}.")
+
+
+async def _read_on(response: httpx2.Response) -> None:
+    """Read what a success says, and let its connection go where that is too much."""
+    length = 0
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            async for piece in response.aiter_raw():
+                length += len(piece)
+                if length > _READ_AT_MOST:
+                    return
+    except (TimeoutError, httpx2.HTTPError):
+        return
 
 
 async def _words(response: httpx2.Response) -> str:
@@ -98,7 +117,3 @@ async def _words(response: httpx2.Response) -> str:
             break
     text = " ".join(said[:_SAID_AT_MOST].decode(errors="replace").replace("\0", " ").split())
     return f": {text}" if text else ""
-
-
-def _connector() -> Connector:
-    return Connector(besides=tuple(settings.DELIVERY_NETWORKS))

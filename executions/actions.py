@@ -18,7 +18,7 @@ from agents.clock import clock
 from agents.runtime import kinds
 from agents.runtime.facts import Role
 from agents.runtime.limits import reached
-from executions import lines, secrets, states, stream
+from executions import lines, secrets, signals, states, stream
 from executions.again import fork, retry
 from executions.engine import conditions, ends
 from executions.engine.dispatch import dispatch_on_commit
@@ -136,7 +136,9 @@ def pause(execution: Execution, *, by: Actor) -> Execution:
 def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
     """Go on with a paused execution: through the queue like any start, with the turns it has had.
 
-    `feedback` goes to the model before its next turn. A wait that is not yet over goes on.
+    `feedback` goes to the model before its next turn. A wait that is not yet over goes on, unless
+    it ends with what is said: then `feedback` is said to it. Raises `ExecutionState`, and what
+    `signals.send_message` does.
     """
     with transaction.atomic():
         execution = _locked(execution)
@@ -155,9 +157,12 @@ def resume(execution: Execution, *, by: Actor, feedback: str = "") -> Execution:
         if not moved:
             raise _not_paused(execution)
         _shift_deadline(execution)
-        if feedback:
-            _inject(execution, feedback)
         ends.record(execution, "execution.resumed", by=by)
+        if feedback and waits:
+            signals.send_message(execution, feedback, by=by)
+            execution.refresh_from_db()
+        elif feedback:
+            _inject(execution, feedback)
         dispatch_on_commit(execution.organization_id)
         stream.publish_on_commit(execution)
     return execution

@@ -14,6 +14,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from rest_framework.exceptions import APIException
 
 from agents.activity import SYSTEM, Actor
+from agents.live import hold
 from agents.models import ActorKind, Agent, LiveWork, Message, MessageKind
 from boards.actions.onboarding import briefing, take_turn
 from boards.interviewers import OF_ONBOARDING, asks_in_runs, has_open_question
@@ -86,6 +87,8 @@ def _begin(session: OnboardingSession) -> bool:
             return _begin_locked(session)
     except APIException as refusal:
         logger.info("The interview %s does not go on: %s", session.id, refusal.detail)
+    except Agent.DoesNotExist:
+        logger.info("The interviewer of %s is gone.", session.id)
     except Exception:
         logger.exception("The interview %s could not go on.", session.id)
     return False
@@ -93,9 +96,10 @@ def _begin(session: OnboardingSession) -> bool:
 
 def _begin_locked(session: OnboardingSession) -> bool:
     agent = session.agent
-    if agent is None or agent.is_paused or not asks_in_runs(agent) or has_open_question(session):
+    if agent is None or not asks_in_runs(agent) or has_open_question(session):
         return False
-    if LiveWork.objects.filter(agent=agent).exists():
+    # Before the session, as whoever deletes an agent locks.
+    if hold(agent).is_paused or LiveWork.objects.filter(agent=agent).exists():
         return False
     # Of two who come this far the second finds the turn taken.
     turn = take_turn(session)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from executions import prepared
+from agents import prepared
 from executions.models import Entry, Execution
 
 # `until` narrows on the way back: of a fork that was itself forked within its past, a part only.

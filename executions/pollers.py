@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Sequence
 from uuid import UUID, uuid5
 
+from agents import prepared
 from agents import redis as hints
 from agents.remote import place
-from executions import prepared
 
 # Names one poller, and one place at which pollers wait.
 _NAMESPACE = UUID("6f0ad3b6-2c1c-5d0e-9f5e-2f8a4c7d1b52")

@@ -24,9 +24,9 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, JSONObject, Least
 
+from agents import prepared
 from agents.clock import ClockTimestamp
 from boards.models import Task
-from executions import prepared
 from executions.models import Condition, Execution, Status, Worker
 
 # What a run is taken to last on a board where none has ended yet.

@@ -151,6 +151,19 @@ def counted_queries() -> Iterator[CaptureQueriesContext]:
         yield queries
 
 
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """The statements of this thread, over however many connections, without BEGIN and COMMIT."""
+    found: list[str] = []
+
+    def note(execute: Any, sql: str, *asked: Any) -> Any:
+        found.append(sql)
+        return execute(sql, *asked)
+
+    with connection.execute_wrapper(note):
+        yield found
+
+
 def somebody_waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
         # A transaction would otherwise go on seeing what it saw at its first look.

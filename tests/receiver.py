@@ -38,10 +38,15 @@ Manner = Callable[[Taken], int | None]
 
 
 class Receiver:
-    """What came, in its order, whatever was answered; `manner` says what is."""
+    """What came, in its order, whatever was answered; `manner` says what is.
+
+    `connections` counts those that were made to it; `keeps` says whether it lets them go on.
+    """
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
+        self.connections = 0
+        self.keeps = True
         self.manner: Manner = lambda taken: 204
         self.let_go = threading.Event()
         self.url = ""
@@ -62,6 +67,12 @@ def receiver() -> Iterator[Receiver]:
     told = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            told.connections += 1
+            super().setup()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             names = {name.lower(): value for name, value in self.headers.items()}
@@ -76,6 +87,8 @@ def receiver() -> Iterator[Receiver]:
                 self.send_header("location", "http://169.254.169.254/")
             self.send_header("content-length", "0")
             self.end_headers()
+            # Without a word of it to the other side.
+            self.close_connection |= not told.keeps
 
         def _reset(self) -> None:
             # Closed with nothing left to wait for: the other side sees a reset.

@@ -1,6 +1,7 @@
 """The default gateway: a message waits here until its recipient fetches it."""
 
 from agents.models import Gateway, Message
+from agents.runtime.tools.connecting import Kept
 
 
 class Inbox:
@@ -8,8 +9,8 @@ class Inbox:
 
     is_immediate = True
 
-    async def deliver(self, gateway: Gateway, message: Message) -> None:
+    async def deliver(self, gateway: Gateway, message: Message, over: Kept) -> None:
         pass
 
-    async def check(self, gateway: Gateway) -> None:
+    async def check(self, gateway: Gateway, over: Kept) -> None:
         pass

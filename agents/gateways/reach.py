@@ -12,26 +12,29 @@ from django.db import connection
 from agents.gateways.base import adapter_of
 from agents.gateways.failures import DeliveryFailed
 from agents.models import Gateway, Message
+from agents.posting import kept_connections
 from agents.runtime import portal
+from agents.runtime.tools.connecting import Kept
 
 logger = logging.getLogger(__name__)
 
 SECONDS = 10.0
 
 
-def deliver_all(messages: Sequence[Message]) -> list[str]:
+def deliver_all(messages: Sequence[Message], over: Kept) -> list[str]:
     """What kept each from being delivered within ten seconds; empty where nothing did.
 
     A message is handed to the gateway that it has, loaded with it.
     """
     return _problems_of(
-        [adapter_of(each.gateway).deliver(each.gateway, each) for each in messages]  # type: ignore[arg-type]  # What needs a gateway has one.
+        [adapter_of(each.gateway).deliver(each.gateway, each, over) for each in messages]  # type: ignore[arg-type]  # What needs a gateway has one.
     )
 
 
 def check(gateway: Gateway) -> str:
     """What is wrong with the other side of a gateway; empty when it answers."""
-    return _problems_of([adapter_of(gateway).check(gateway)])[0]
+    with kept_connections() as over:
+        return _problems_of([adapter_of(gateway).check(gateway, over)])[0]
 
 
 def _problems_of(tries: Sequence[Coroutine[Any, Any, None]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -11,6 +12,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from agents.gateways.failures import DeliveryFailed
 from agents.models import Gateway, Message
 from agents.posting import Post, post
+from agents.runtime.tools.connecting import Kept
 from agents.sealing import SealBroken
 from agents.signing import secrets_of, signed_headers
 
@@ -20,24 +22,25 @@ class Webhook:
 
     is_immediate = False
 
-    async def deliver(self, gateway: Gateway, message: Message) -> None:
-        await _post(gateway, str(message.id), f"message.{message.kind}", _shown(message))
+    async def deliver(self, gateway: Gateway, message: Message, over: Kept) -> None:
+        told = {"type": f"message.{message.kind}", "data": _shown(message)}
+        await _post(gateway, str(message.id), told, over)
 
-    async def check(self, gateway: Gateway) -> None:
+    async def check(self, gateway: Gateway, over: Kept) -> None:
         moment = timezone.now()
-        await _post(gateway, f"check_{moment:%Y%m%d%H%M%S%f}", "gateway.check", {"at": moment})
+        told = {"type": "gateway.check", "data": {"at": moment}}
+        await _post(gateway, f"check_{moment:%Y%m%d%H%M%S%f}", told, over)
 
 
-async def _post(gateway: Gateway, key: str, type_: str, data: dict[str, Any]) -> None:
+async def _post(gateway: Gateway, key: str, told: Mapping[str, Any], over: Kept) -> None:
     moment = timezone.now()
-    told = {"type": type_, "timestamp": moment, "data": data}
-    body = json.dumps(told, cls=JSONEncoder).encode()
+    body = json.dumps({**told, "timestamp": moment}, cls=JSONEncoder).encode()
     try:
         secrets = secrets_of(gateway)
     except SealBroken as error:
         raise DeliveryFailed(str(error)) from error
     headers = signed_headers(secrets, key, int(moment.timestamp()), body)
-    answer = await post(Post(gateway.url, headers, body))
+    answer = await post(Post(gateway.url, headers, body), over)
     if not answer.is_taken:
         raise DeliveryFailed(answer.problem)
 

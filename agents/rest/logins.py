@@ -70,7 +70,7 @@ def _begin(request: HttpRequest) -> _Attempt:
     except RatesAway:
         wait, slot = local_rates.take(count), None
     else:
-        wait, slot = verdict.wait if verdict.full else 0, verdict.slot
+        wait, slot = verdict.wait, verdict.slot
     if wait:
         raise LoginThrottled(retry_after=wait, limit=rate.limit)
     return _Attempt(count, slot)

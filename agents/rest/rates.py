@@ -30,9 +30,8 @@ _MEANWHILE = (
     "requests are let in uncounted, and each process counts failed authentications for itself."
 )
 
-# KEYS: the count, and perhaps another that must have room before the first is begun.
-# ARGV: the rule; milliseconds that the count is kept; for each key its limit and slot length.
-# Answers {which key is full or 0, milliseconds until it has room, the slot that was counted in}.
+# KEYS: the count. ARGV: the rule, the limit, the length of a slot in milliseconds.
+# Answers {milliseconds until it has room, the slot that was counted in}.
 _COUNT = (
     f"local SLOTS = {_SLOTS}\n"
     + """
@@ -60,19 +59,15 @@ local function until_there_is_room(key, limit, length)
   end
 end
 
-local rule, kept, limit, length = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local rule, limit, length = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local slot = math.floor(now / length)
-if KEYS[2] and redis.call('EXISTS', KEYS[1]) == 0 then
-  local wait = until_there_is_room(KEYS[2], tonumber(ARGV[5]), tonumber(ARGV[6]))
-  if wait > 0 then return {2, wait, slot} end
-end
 local wait = until_there_is_room(KEYS[1], limit, length)
 if wait == 0 or rule == 'always' then
   redis.call('HINCRBY', KEYS[1], slot, 1)
-  redis.call('PEXPIRE', KEYS[1], kept)
+  redis.call('PEXPIRE', KEYS[1], (SLOTS + 1) * length)
   if wait > 0 then wait = until_there_is_room(KEYS[1], limit, length) end
 end
-return {wait > 0 and 1 or 0, wait, slot}
+return {wait, slot}
 """
 )
 
@@ -107,52 +102,35 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The count of a rate for one caller or address, kept for so many seconds after its last.
-
-    It ends with its period where it is not kept longer.
-    """
+    """The count of a rate for one caller or address; it ends with its period."""
 
     rate: Rate
     whose: str
-    kept_seconds: int = 0
 
     @property
     def key(self) -> str:
         return self.rate.key(self.whose)
 
-    @property
-    def kept_milliseconds(self) -> int:
-        length = self.rate.slot_milliseconds
-        return max(self.kept_seconds * 1000, (_SLOTS + 1) * length)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rate.limit or _NO_LIMIT, self.rate.slot_milliseconds
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a count: `full` is the rate without room, which has some after `wait`.
+    """What came of a count: seconds until there is room, rounded up; 0 where there was.
 
-    `wait` is in whole seconds, rounded up. `slot` is for `give_back`.
+    `slot` is for `give_back`.
     """
 
-    full: Rate | None
     wait: int
     slot: int
 
 
-def take(count: Count, *, if_new: Count | None = None) -> Verdict:
-    """Count one where there is room; what is refused is not counted.
-
-    A count that is not there yet is begun only if `if_new` has room. Raises RatesAway.
-    """
-    return _ask("room", count, if_new)
+def take(count: Count) -> Verdict:
+    """Count one where there is room; what is refused is not counted. Raises RatesAway."""
+    return _ask("room", count)
 
 
 def note(count: Count) -> Verdict:
     """Count one, and say whether there was room for it. Raises RatesAway."""
-    return _ask("always", count, None)
+    return _ask("always", count)
 
 
 def give_back(count: Count, slot: int) -> None:
@@ -165,14 +143,11 @@ def forget(count: Count) -> None:
     _through(lambda door: door.client.unlink(count.key))
 
 
-def _ask(rule: str, count: Count, other: Count | None) -> Verdict:
-    counts = [count, *([other] if other else [])]
-    args: list[str | int] = [rule, count.kept_milliseconds]
-    args += [number for each in counts for number in each.shape]
-    answer = _through(lambda door: door.count(keys=[each.key for each in counts], args=args))
-    which, milliseconds, slot = cast("list[int]", answer)
-    full = counts[which - 1].rate if which else None
-    return Verdict(full, -(-milliseconds // 1000), slot)
+def _ask(rule: str, count: Count) -> Verdict:
+    args: list[str | int] = [rule, count.rate.limit or _NO_LIMIT, count.rate.slot_milliseconds]
+    answer = _through(lambda door: door.count(keys=[count.key], args=args))
+    milliseconds, slot = cast("list[int]", answer)
+    return Verdict(-(-milliseconds // 1000), slot)
 
 
 def _through(ask: Callable[[_Door], Any]) -> Any:

@@ -19,26 +19,13 @@ from agents.rest.addresses import address_of
 from agents.rest.rates import Count, Rate, RatesAway
 from agents.rest.refusals import AuthenticationThrottled, TooManyRequests
 
-# How long it is remembered that a token was good: for its requests the failures of others, who
-# share its address, do not matter.
-_KNOWN_SECONDS = 3600
-# An address with so many times the failures that are answered as such has its unknown tokens
-# refused before they are looked up.
-_LOOK_UPS_A_FAILURE = 10
 # Of a request whose caller was let in: a stream asks again and again whether it may still read.
 _LET_IN = "_signalbox_let_in"
 
 
 def admit_token(request: HttpRequest, token: str) -> None:
-    """Count a request by its token, before that is looked up; in one round trip.
-
-    Raises TooManyRequests; AuthenticationThrottled where far too many tokens from the address
-    were wrong and this one is not known.
-    """
-    failures = _failures()
-    look_ups = Rate(failures.name, failures.limit * _LOOK_UPS_A_FAILURE)
-    if_new = Count(look_ups, address_of(request)) if look_ups.limit else None
-    _admit(request, _of_token(token), if_new)
+    """Count a request by its token, before that is looked up. Raises TooManyRequests."""
+    _admit(request, _of_token(token))
 
 
 def admit_person(request: HttpRequest, user_id: Any) -> None:
@@ -60,13 +47,15 @@ def let_in(request: HttpRequest) -> None:
 
 
 def note_failure(request: HttpRequest, token: str) -> None:
-    """Count a token that was no good. Raises AuthenticationThrottled after too many of them."""
-    failures = _failures()
-    if not failures.limit or _was_let_in(request):
+    """Count a token that was no good, and forget its requests.
+
+    Raises AuthenticationThrottled after too many of them from the address.
+    """
+    if _was_let_in(request):
         return
-    wait = _noted(Count(failures, address_of(request)), _of_token(token))
+    wait = _noted(Count(_failures(), address_of(request)), _of_token(token))
     if wait:
-        raise AuthenticationThrottled(retry_after=wait, limit=failures.limit)
+        raise AuthenticationThrottled(retry_after=wait, limit=_failures().limit)
 
 
 class AddressThrottle(BaseThrottle):
@@ -87,31 +76,28 @@ def _failures() -> Rate:
 
 def _of_token(token: str) -> Count:
     """Only who has the secret has this count; Redis does not learn the secret by it."""
-    return Count(_requests(), f"token:{digest(token)}", kept_seconds=_KNOWN_SECONDS)
+    return Count(_requests(), f"token:{digest(token)}")
 
 
 def _was_let_in(request: HttpRequest) -> bool:
     return bool(getattr(request, _LET_IN, False))
 
 
-def _admit(request: HttpRequest, count: Count, if_new: Count | None = None) -> None:
-    if _was_let_in(request) or not (count.rate.limit or if_new):
+def _admit(request: HttpRequest, count: Count) -> None:
+    if _was_let_in(request) or not count.rate.limit:
         return
     try:
-        verdict = rates.take(count, if_new=if_new)
+        verdict = rates.take(count)
     except RatesAway:
         return
-    if verdict.full is None:
-        return
-    if verdict.full == count.rate:
+    if verdict.wait:
         raise TooManyRequests(retry_after=verdict.wait, limit=count.rate.limit)
-    raise AuthenticationThrottled(retry_after=verdict.wait, limit=_failures().limit)
 
 
 def _noted(failures: Count, token: Count) -> int:
+    """Seconds until the address may be wrong again; 0 where it may."""
     try:
         rates.forget(token)
-        verdict = rates.note(failures)
+        return rates.note(failures).wait if failures.rate.limit else 0
     except RatesAway:
-        return local_rates.take(failures)
-    return verdict.wait if verdict.full else 0
+        return local_rates.take(failures) if failures.rate.limit else 0

@@ -191,8 +191,8 @@ class Conversation(Protocol):
     def call(self, request: ToolRequest, *, is_last: bool) -> ToolResult:
         """Carry a tool call out under the ledger; the turn ends with its last one."""
 
-    def note(self, text: str, *, reason: str) -> None:
-        """Keep a message of Signalbox's own to the model, which `reason` names the rule of."""
+    def note(self, text: str) -> None:
+        """Keep a message of Signalbox's own to the model."""
 
     def hear_answers(self) -> bool:
         """Wait for people to answer what the run has asked them, before it ends.

@@ -177,10 +177,9 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Put this note into the conversation as a user message; `reason` names the rule."""
+    """Put this note into the conversation as a user message."""
 
     text: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ from agents.runtime.spec import RunSpec
 from agents.runtime.transcript import REJECTION, Transcript, in_order
 
 OUTPUT_TRIES = 2
-OUTPUT_INVALID = "output_invalid"
 
 Answer = Reply | ToolResult | Spent | TooLong | bool | None
 Run = Generator[Fact, Answer, None]
@@ -166,7 +165,7 @@ def _conclude(spec: RunSpec, transcript: Transcript) -> Generator[Fact, Answer, 
         return True
     note = f"{REJECTION} {problem} Answer again with the corrected JSON object alone."
     transcript.add(Message(Role.USER, note))
-    yield Inject(note, OUTPUT_INVALID)
+    yield Inject(note)
     return False
 
 

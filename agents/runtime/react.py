@@ -52,8 +52,8 @@ def _carry_out(context: Conversation, fact: Fact) -> Answer:
             return context.boundary()
         case Concluding():
             return context.hear_answers()
-        case Inject(text, reason):
-            context.note(text, reason=reason)
+        case Inject(text):
+            context.note(text)
         case LimitReached():
             context.stop_at_limit()
         case Unfit(problem):

@@ -204,8 +204,8 @@ class ContextDouble:
         output = self.toolbox[request.name](**request.arguments)
         return ToolResult(request.call_id, request.name, Outcome.COMPLETE, output)
 
-    def note(self, text: str, *, reason: str) -> None:
-        self.streamed.append(("note", reason))
+    def note(self, text: str) -> None:
+        self.streamed.append(("note", text))
 
     def hear_answers(self) -> bool:
         return False  # In memory nobody is asked.
@@ -213,9 +213,9 @@ class ContextDouble:
     def boundary(self) -> Spent:
         self.check_cancelled()
         spent = self.spent()
-        for limit, text in warnings(self._looked, spent).items():
+        for text in warnings(self._looked, spent).values():
             self.transcript.add(Message(Role.USER, text))
-            self.note(text, reason=f"{limit}_warning")
+            self.note(text)
         self._looked = spent.counts
         return spent
 

@@ -15,9 +15,10 @@ from agents.models import Agent, MessageKind
 from agents.presence import RUNS_ITSELF
 from boards import drafts
 from boards.actions.boards import configure_board, locked_board
+from boards.actions.drafting import NotFinished
 from boards.actions.memory import remember
-from boards.actions.onboarding import Check, NotFinished, newest
 from boards.actions.seats import seat_agent
+from boards.actions.sessions import Check, newest
 from boards.interviewers import correlation_of
 from boards.models import Board, Interviewer, OnboardingSession, OnboardingStatus, Seat, SeatRole
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -41,9 +42,9 @@ def message_lead(board: Board, word: Word, *, by: Actor, main: Agent) -> tuple[M
     gateway. The first try is the caller's (see `messages.send`). Raises GatewayUnreachable.
     """
     locked = locked_board(board)
-    seat = _lead_seat(locked)
-    lead = seat.agent if seat else _new_lead(locked, by, main)
-    return send(locked.organization, word.to(lead, locked), by=by), seat is None
+    found = _leads_of([locked]).get(locked.id)
+    lead = found or _new_lead(locked, by, main)
+    return send(locked.organization, word.to(lead, locked), by=by), found is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +58,27 @@ class Told:
 
 
 @transaction.atomic
-def broadcast(boards: Iterable[Board], word: Word, *, by: Actor) -> list[Told]:
+def broadcast(boards: Sequence[Board], word: Word, *, by: Actor) -> list[Told]:
     """Write to the lead of each board; the first tries are the caller's (see `messages.send`)."""
-    return [_tell(board, word, by) for board in boards]
+    found = _leads_of(boards)
+    return [_tell(board, found.get(board.id), word, by) for board in boards]
 
 
-def _tell(board: Board, word: Word, by: Actor) -> Told:
-    seat = _lead_seat(board)
-    if seat is None:
+def _tell(board: Board, lead: Agent | None, word: Word, by: Actor) -> Told:
+    if lead is None:
         return Told(board, None, problem="The board has no lead.")
-    letter = word.to(seat.agent, board)
+    letter = word.to(lead, board)
     try:
-        return Told(board, seat.agent, send(board.organization, letter, by=by))
+        return Told(board, lead, send(board.organization, letter, by=by))
     except GatewayUnreachable as refusal:
         problem = str(refusal.detail)
-        return Told(board, seat.agent, keep(board.organization, letter, problem, by=by), problem)
+        return Told(board, lead, keep(board.organization, letter, problem, by=by), problem)
 
 
-def _lead_seat(board: Board) -> Seat | None:
-    seats = Seat.objects.select_related("agent__gateway")
-    return seats.filter(board=board, role=SeatRole.LEAD).first()
+def _leads_of(boards: Sequence[Board]) -> dict[UUID, Agent]:
+    """The leads by the ids of their boards; a board without one is missing."""
+    seats = Seat.objects.select_related("agent__gateway").filter(role=SeatRole.LEAD)
+    return {seat.board_id: seat.agent for seat in seats.filter(board__in=boards)}
 
 
 def _new_lead(board: Board, by: Actor, main: Agent) -> Agent:

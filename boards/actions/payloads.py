@@ -33,6 +33,9 @@ BATCH = 25
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
 MOST_ATTEMPTS = 30
+# A delivery that comes again after so long is taken as a new one.
+KEPT = timedelta(days=30)
+PRUNED_AT_ONCE = 1000
 
 _STARTING_FIELDS = ("state", "execution_id", "problem", "attempts", "due_at")
 
@@ -113,6 +116,19 @@ def start_waiting() -> int:
     """
     due = WebhookPayload.objects.filter(_due()).order_by("due_at")
     return sum(_tried_again(key) for key in list(due.values_list("pk", flat=True)[:BATCH]))
+
+
+def prune() -> int:
+    """Remove what is past its time and waits for nothing, a thousand rows a transaction."""
+    old = WebhookPayload.objects.filter(created_at__lt=ClockTimestamp() - KEPT)
+    done = old.exclude(state=PayloadState.WAITING).order_by("created_at")
+    removed = 0
+    while True:
+        keys = list(done.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+        # Asked again, since one of them may be started by hand, or wait, by now.
+        removed += done.filter(pk__in=keys).order_by().delete()[0]
+        if len(keys) < PRUNED_AT_ONCE:
+            return removed
 
 
 def _taken(webhook: Webhook, delivery: Delivery) -> tuple[WebhookPayload, bool]:

@@ -114,6 +114,10 @@ class WebhookPayload(Keyed):
             models.Index(fields=["webhook", "-id"], name="payload_list"),
             # Serves the same of one state.
             models.Index(fields=["webhook", "state", "-id"], name="payload_by_state"),
+            # Serves the pruning of what is old.
+            models.Index(
+                fields=["created_at"], condition=~models.Q(state="waiting"), name="payload_age"
+            ),
             # Serves what is to be started next.
             models.Index(
                 fields=["due_at"], condition=models.Q(state="waiting"), name="payload_due"

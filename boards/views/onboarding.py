@@ -14,7 +14,7 @@ from agents.rest.etag import check_unchanged, etag_of
 from agents.rest.idempotency import IdempotentMixin
 from agents.rest.permissions import TenantMixin
 from boards import drafts
-from boards.actions import founding, onboarding
+from boards.actions import drafting, founding, interviewing, onboarding, sessions
 from boards.models import OnboardingSession
 from boards.serializers.onboarding import (
     AnswerSerializer,
@@ -58,7 +58,7 @@ class OnboardingView(_OfBoard):
     def get(self, request: Request, **kwargs: Any) -> Response:
         session = self.get_queryset().first()
         if session is None:
-            raise onboarding.OnboardingNotFound
+            raise sessions.OnboardingNotFound
         return self.shown(session)
 
     @extend_schema(
@@ -93,7 +93,7 @@ class OnboardingAnswerView(_OfBoard):
         answer = AnswerSerializer(data=request.data)
         answer.is_valid(raise_exception=True)
         return self.shown(
-            onboarding.answer_question(self.board, by=self.actor, **answer.validated_data)
+            interviewing.answer_question(self.board, by=self.actor, **answer.validated_data)
         )
 
 
@@ -116,7 +116,7 @@ class OnboardingDraftView(_OfBoard):
     )
     def patch(self, request: Request, **kwargs: Any) -> Response:
         return self.shown(
-            onboarding.edit_draft(self.board, request.data, by=self.actor, check=self.seen)
+            drafting.edit_draft(self.board, request.data, by=self.actor, check=self.seen)
         )
 
 

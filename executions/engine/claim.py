@@ -16,11 +16,12 @@ from django.conf import settings
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents import prepared
 from agents.runtime.facts import Whole
 from agents.runtime.kinds import registered
 from agents.runtime.limits import Limits
 from agents.runtime.redaction import Redactor
-from executions import prepared, secrets
+from executions import secrets
 from executions.errors import Superseded
 from executions.models import CallStatus, Execution, Status
 

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from agents import prepared
 from agents.clock import ClockTimestamp
-from executions import prepared
 from executions.models import Condition, Execution, WaitMode
 
 # What is gone will not come about any more: nobody waits for it for ever.

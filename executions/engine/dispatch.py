@@ -17,9 +17,10 @@ import redis
 from celery import current_app
 from django.db import transaction
 
+from agents import prepared
 from agents.redis import is_silent, note_silence
 from agents.remote import is_remote
-from executions import capacity, locks, pollers, prepared, semaphore
+from executions import capacity, locks, pollers, semaphore
 from executions.engine import permits
 from executions.models import Execution, Status
 from executions.semaphore import Decision, PermitsLost, Request

@@ -19,9 +19,10 @@ from django.db import transaction
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
+from agents import prepared
 from agents.runtime.job_retries import Failure
 from agents.runtime.redaction import Redactor
-from executions import prepared, secrets
+from executions import secrets
 from executions.engine import jobs, waits
 from executions.models import JOB_TERMINAL, TERMINAL, Condition, Job, JobStatus, Status
 from executions.stream import publish

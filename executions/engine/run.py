@@ -229,7 +229,7 @@ class Run:
             self.commit()
         return True
 
-    def note(self, text: str, *, reason: str) -> None:
+    def note(self, text: str) -> None:
         """Add a message of Signalbox's own to the model."""
         self.append(Message(Role.USER, text), type=EntryType.INJECTION)
         self.warn()

@@ -245,7 +245,8 @@ def _tidy_up() -> int:
     if not _is_turn(f"tidy:{socket.gethostname()}", TIDY_EVERY):
         return 0
     answers = idempotency.prune_expired()
-    return worktrees.prune() + answers + deliveries.prune() + occurrences.prune()
+    told = deliveries.prune() + payloads.prune() + occurrences.prune()
+    return worktrees.prune() + answers + told
 
 
 def _is_turn(chore: str, every: timedelta) -> bool:

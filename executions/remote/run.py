@@ -16,11 +16,12 @@ from django.conf import settings
 from django.db import transaction
 from django.http import Http404
 
+from agents import prepared
 from agents.clock import clock
 from agents.models import Organization
 from agents.remote import of_remote_kind
 from agents.runtime.limits import Spent
-from executions import limits, lines, prepared, signals
+from executions import limits, lines, signals
 from executions.engine import claim as claims
 from executions.engine import warnings
 from executions.engine.claim import Batch, Claim

@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from standardwebhooks import Webhook
 
 from agents import deliveries, posting
@@ -44,7 +44,14 @@ from tests.agents.delivering import (
     try_again,
 )
 from tests.boards.gateways import on_loopback
-from tests.factories import make_endpoint, make_organization, wait_until
+from tests.factories import (
+    all_at_once,
+    counted_statements,
+    make_endpoint,
+    make_organization,
+    somebody_waits_for_a_lock,
+    wait_until,
+)
 from tests.receiver import Receiver, Taken
 from tests.receiver import receiver as receiving
 
@@ -207,6 +214,8 @@ def test_a_worker_that_dies_loses_nothing(
     }[at]
     with monkeypatch.context() as dying:
         dying.setattr(deliveries, name, fault)
+        # So that each is settled step by step.
+        dying.setattr(deliveries, "READ_AHEAD", 1)
         with pytest.raises(Died):
             bring_up_to_date(endpoint.pk)
     seen = len(receiver.taken)
@@ -252,6 +261,50 @@ def test_what_a_late_worker_comes_back_with_is_not_written(organization, endpoin
     ]
 
 
+def test_a_late_worker_with_more_to_do_neither_writes_nor_goes_on(organization, endpoint) -> None:
+    tell(organization, 3)
+    fan_out(endpoint.pk)
+    late = claim(endpoint.pk)
+    fall_due(endpoint)
+    newer = claim(endpoint.pk)
+    assert settle(late, Answer(204), 1) is None
+    assert states(endpoint) == ["pending"] * 3
+    assert DeliveryAttempt.objects.count() == 2
+    assert settle(newer, Answer(204), 1) is not None
+    assert states(endpoint) == ["delivered", "pending", "pending"]
+
+
+def test_what_is_given_up_at_that_very_moment_is_not_begun(organization, endpoint) -> None:
+    lines = tell(organization, 3)
+    fan_out(endpoint.pk)
+    first = claim(endpoint.pk)
+    held = threading.Event()
+
+    def give_the_second_up() -> None:
+        with transaction.atomic():
+            give_up(Delivery.objects.get(event_id=lines[1].id), by=SYSTEM)
+            held.set()
+            wait_until(somebody_waits_for_a_lock)
+
+    def go_on() -> UUID:
+        held.wait(10)
+        return settle(first, Answer(204), 1).delivery_id
+
+    _, then = all_at_once(give_the_second_up, go_on)
+    assert then == Delivery.objects.get(event_id=lines[2].id).id
+    assert states(endpoint) == ["delivered", "failed", "pending"]
+
+
+def test_failures_are_in_a_row_only_while_nothing_is_taken(
+    organization, endpoint, receiver
+) -> None:
+    tell(organization, 4)
+    answer(receiver, 500, 204, 204, 500)
+    try_again(endpoint, 2)
+    endpoint.refresh_from_db()
+    assert (endpoint.failures, states(endpoint)[1:3]) == (1, ["delivered", "pending"])
+
+
 def test_whatever_happens_every_line_arrives_in_order(
     organization, endpoint, receiver, monkeypatch
 ) -> None:
@@ -284,6 +337,108 @@ def test_many_in_a_row_go_in_one_claim(organization, endpoint, receiver) -> None
     bring_up_to_date(endpoint.pk)
     endpoint.refresh_from_db()
     assert (len(receiver.taken), endpoint.claim) == (20, 1)
+
+
+def test_a_row_of_them_goes_over_one_connection(organization, endpoint, receiver) -> None:
+    tell(organization, 20)
+    bring_up_to_date(endpoint.pk)
+    assert (len(receiver.taken), receiver.connections) == (20, 1)
+
+
+def test_a_connection_that_the_other_side_closes_is_made_anew(
+    organization, endpoint, receiver
+) -> None:
+    receiver.keeps = False
+    tell(organization, 5)
+    bring_up_to_date(endpoint.pk)
+    assert (states(endpoint), receiver.connections) == (["delivered"] * 5, 5)
+
+
+def test_what_may_be_reached_is_asked_anew_by_every_claim(
+    organization, endpoint, receiver, settings
+) -> None:
+    tell(organization)
+    bring_up_to_date(endpoint.pk)
+    settings.DELIVERY_NETWORKS = []
+    tell(organization)
+    bring_up_to_date(endpoint.pk)
+    assert (len(receiver.taken), states(endpoint)) == (1, ["delivered", "pending"])
+
+
+def test_one_delivery_more_costs_one_statement(organization, endpoint, receiver) -> None:
+    costs = []
+    for count in (10, 40):
+        tell(organization, count)
+        fan_out(endpoint.pk)
+        with counted_statements() as statements:
+            deliveries.deliver(endpoint.pk)
+        costs.append(len(statements))
+    assert len(receiver.taken) == 50
+    assert costs[1] - costs[0] == 30
+
+
+def test_what_is_put_back_meanwhile_comes_first(organization, endpoint, receiver) -> None:
+    lines = tell(organization, 5)
+
+    def put_back(taken: Taken) -> int:
+        if len(receiver.taken) == 3:
+            redeliver(Delivery.objects.get(event_id=lines[0].id), by=SYSTEM)
+            connection.close()
+        return 204
+
+    receiver.manner = put_back
+    bring_up_to_date(endpoint.pk)
+    in_order = [lines[each].id for each in (0, 1, 2, 0, 3, 4)]
+    assert lines_of(receiver.taken) == in_order
+
+
+def test_what_is_given_up_meanwhile_is_not_posted(organization, endpoint, receiver) -> None:
+    lines = tell(organization, 4)
+
+    def give_the_third_up(taken: Taken) -> int:
+        if len(receiver.taken) == 1:
+            give_up(Delivery.objects.get(event_id=lines[2].id), by=SYSTEM)
+            connection.close()
+        return 204
+
+    receiver.manner = give_the_third_up
+    bring_up_to_date(endpoint.pk)
+    assert lines_of(receiver.taken) == [lines[each].id for each in (0, 1, 3)]
+    assert states(endpoint) == ["delivered", "delivered", "failed", "delivered"]
+
+
+def test_a_secret_that_is_given_meanwhile_signs_the_next(organization, endpoint, receiver) -> None:
+    changed = []
+
+    def rotate(taken: Taken) -> int:
+        if not changed:
+            changed.append(rotate_endpoint_secret(endpoint, by=SYSTEM))
+            connection.close()
+        return 204
+
+    receiver.manner = rotate
+    tell(organization, 2)
+    bring_up_to_date(endpoint.pk)
+    last = receiver.taken[1]
+    assert Webhook(changed[0].secret).verify(last.body, last.headers) == last.told
+
+
+def test_a_lease_is_kept_for_as_long_as_there_is_something_to_do(
+    organization, endpoint, receiver
+) -> None:
+    left = []
+
+    def look(taken: Taken) -> int:
+        row = WebhookEndpoint.objects.get(pk=endpoint.pk)
+        left.append((row.leased_until - deliveries.clock()).total_seconds())
+        shift(endpoint, leased_until=timedelta(seconds=20))
+        connection.close()
+        return 204
+
+    receiver.manner = look
+    tell(organization, 4)
+    bring_up_to_date(endpoint.pk)
+    assert [round(each, -1) for each in left] == [60, 40, 60, 40]
 
 
 def test_a_worker_lets_others_have_its_thread(

@@ -14,14 +14,23 @@ from rich.console import Console
 from tests.benchmarks.figures import Report
 from tests.benchmarks.ground import ground
 
-PARTS = ("one", "many", "waiting", "waking", "resuming", "streams", "breakdown")
+PARTS = (
+    "one",
+    "many",
+    "waiting",
+    "waking",
+    "resuming",
+    "streams",
+    "deliveries",
+    "breakdown",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """How many are measured one by one, at once, waiting for a model, woken, resumed and traced.
 
-    And how many streams are open, for how many seconds.
+    And how many streams are open, for how many seconds, and how much is delivered.
     """
 
     one: int = 200
@@ -32,10 +41,23 @@ class Size:
     traced: int = 100
     streams: int = 1000
     seconds: float = 40
+    delivered: int = 10_000
 
 
-QUICK = Size(one=20, many=60, waiting=20, woken=20, resumed=5, traced=10, streams=200, seconds=15)
-TINY = Size(one=3, many=3, waiting=3, woken=2, resumed=1, traced=3, streams=20, seconds=3)
+QUICK = Size(
+    one=20,
+    many=60,
+    waiting=20,
+    woken=20,
+    resumed=5,
+    traced=10,
+    streams=200,
+    seconds=15,
+    delivered=1000,
+)
+TINY = Size(
+    one=3, many=3, waiting=3, woken=2, resumed=1, traced=3, streams=20, seconds=3, delivered=120
+)
 
 
 def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> Report:
@@ -45,6 +67,7 @@ def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> 
         from tests.benchmarks import (
             at_once,
             breakdown,
+            deliveries,
             one_by_one,
             resuming,
             streaming,
@@ -67,6 +90,8 @@ def measure(size: Size, *, concurrency: int, parts: tuple[str, ...] = PARTS) -> 
             resuming.measure(report, folder, count=size.resumed, concurrency=concurrency)
         if "streams" in parts:
             streaming.measure(report, folder, count=size.streams, seconds=size.seconds)
+        if "deliveries" in parts:
+            deliveries.measure(report, count=size.delivered)
         if "breakdown" in parts:
             breakdown.measure(report, folder, count=size.traced, concurrency=concurrency)
     return report

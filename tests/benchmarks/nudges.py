@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.deliveries import cost_of
+from tests.benchmarks.costs import cost_of
 from tests.benchmarks.ground import ground
 
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (

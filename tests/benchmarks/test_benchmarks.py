@@ -34,7 +34,7 @@ def measured(folder: Path, *parts: str) -> Any:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """All in one run, as `make bench` does it: its services take longer to start than it lasts."""
-    parts = ("one", "many", "waking", "resuming", "streams", "breakdown")
+    parts = ("one", "many", "waking", "resuming", "streams", "deliveries", "breakdown")
     return measured(tmp_path_factory.mktemp("benchmarks"), *parts)
 
 
@@ -75,6 +75,14 @@ def test_streams_are_measured_and_lose_nothing(found: Any) -> None:
     assert values.pop("lost or doubled") == 0
     values.pop("no processor")
     assert all(value > 0 for value in values.values())
+
+
+def test_deliveries_are_measured_and_ask_little_of_the_database(found: Any) -> None:
+    mine = figures(found, "deliveries")
+    queries = {"delivery, queries", "message, queries"}
+    assert aims(mine) == queries | {"delivery, 10,000", "message, 10,000"}
+    assert all(figure["is_met"] for figure in mine if figure["name"] in queries)
+    assert all(figure["value"] > 0 for figure in mine)
 
 
 @pytest.mark.bench

@@ -18,7 +18,14 @@ from agents.models import Activity, Agent, Gateway, Message, SoulVersion
 from boards.actions import seat_agent
 from boards.models import Seat, Tag, Task
 from tests.boards.agents import AGENT, World, with_token
-from tests.factories import make_agent, make_board, make_live_work, make_seat, make_task
+from tests.factories import (
+    counted_queries,
+    make_agent,
+    make_board,
+    make_live_work,
+    make_seat,
+    make_task,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -380,6 +387,15 @@ def test_a_broadcast_says_whom_it_reached(world, main) -> None:
     assert Message.objects.filter(recipient=world.stranger).count() == 0
     lines = Activity.objects.filter(type="lead.message.sent", board_id=world.board.id)
     assert [line.data["kind"] for line in lines] == ["broadcast", "broadcast"]
+
+
+def test_a_broadcast_looks_for_all_leads_at_once(world, main) -> None:
+    for number in range(3):
+        make_board(world.organization, name=f"Newts {number}")
+    with counted_queries() as queries:
+        main.post(f"{AGENT}/gateway/leads/broadcast", {"content": "Freeze."})
+    asked = [each["sql"] for each in queries if each["sql"].startswith("SELECT")]
+    assert len([each for each in asked if "'lead'" in each]) == 1
 
 
 @pytest.mark.usefixtures("broken")

@@ -139,3 +139,14 @@ def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(
     told = answered(address, known, "Content-Length: 100", body=b"x" * 10)
     assert b" 400 " in told
     assert b"BODY_INCOMPLETE" in told
+
+
+def test_a_body_of_unknown_length_is_read_no_further_than_the_limit(
+    address: Address, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.rest.late_body.SECONDS", 2.0)
+    known = f"POST {path_of(hook)} HTTP/1.1"
+    # More than the limit, and no end of it.
+    chunk = b"%x\r\n" % (LIMIT + 1) + b"x" * (LIMIT + 1) + b"\r\n"
+    told = answered(address, known, "Transfer-Encoding: chunked", body=chunk)
+    assert b" 413 " in told

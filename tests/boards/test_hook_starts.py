@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F
 from rest_framework.exceptions import APIException
 
 from agents.activity import SYSTEM
@@ -19,7 +22,7 @@ from boards.models import Board, PayloadState, Webhook, WebhookPayload
 from executions.models import Execution
 from tests.boards.agents import World
 from tests.boards.hooks import BODY, deliver, github, make_hook
-from tests.factories import all_at_once
+from tests.factories import all_at_once, somebody_waits_for_a_lock, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -304,3 +307,39 @@ def test_a_board_that_is_deleted_meanwhile_locks_nobody_out() -> None:
             lambda world=world: delete_board(world.board, by=SYSTEM),
         )
         assert answers[0].status_code in {202, 404}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_waits_for_who_deletes_the_board_with_nothing_in_its_hands(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    pause(world.worker)
+    sent(starting_hook(world))
+    WebhookPayload.objects.update(due_at=F("due_at") - timedelta(minutes=1))
+    held = threading.Event()
+
+    def delete() -> None:
+        with transaction.atomic():
+            Board.objects.select_for_update().get(pk=world.board.pk)
+            held.set()
+            wait_until(somebody_waits_for_a_lock)
+            delete_board(world.board, by=SYSTEM)
+
+    def sweep() -> int:
+        held.wait(10)
+        return start_waiting()
+
+    assert all_at_once(delete, sweep) == [None, 0]
+    assert not [each for each in caplog.records if "could not be started" in each.message]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_sweeps_that_find_it_due_the_second_leaves_it() -> None:
+    world = World()
+    pause(world.worker)
+    payload = sent(starting_hook(world))
+    WebhookPayload.objects.update(due_at=F("due_at") - timedelta(minutes=1))
+    assert sum(all_at_once(*[start_waiting] * 4)) == 1
+    payload.refresh_from_db()
+    assert payload.attempts == 2

@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from agents.activity import SYSTEM
 from agents.models import Activity, Gateway, Message
 from boards import interview
-from boards.actions import founding, onboarding, seat_agent, unseat_agent
+from boards.actions import drafting, founding, interviewing, onboarding, seat_agent, unseat_agent
 from boards.models import Board, MemoryEntry, OnboardingSession, Seat
 from tests.boards.agents import AGENT, with_token
 from tests.factories import (
@@ -393,7 +393,7 @@ def test_a_changed_answer_reaches_the_main_agent_too(client, place, max_, asks):
 
 def test_questions_have_an_end(client, place, max_, asks):
     client.post(place)
-    for _ in range(onboarding.MOST_QUESTIONS):
+    for _ in range(interviewing.MOST_QUESTIONS):
         ok(max_.post(asks, {"question": "And?"}))
     refused(max_.post(asks, {"question": "And?"}), 409, "ONBOARDING_INTERVIEW_OVER")
     ok(max_.post(asks, {"draft": DRAFT}))
@@ -593,9 +593,9 @@ def test_the_database_refuses_what_no_session_is(board, fields):
 
 def test_the_draft_is_checked_by_the_action_too(board):
     with pytest.raises(ValidationError):
-        onboarding.edit_draft(board, {"more": 1}, by=SYSTEM)
+        drafting.edit_draft(board, {"more": 1}, by=SYSTEM)
     with pytest.raises(ValidationError):
-        onboarding.ask_question(board, " ", by=SYSTEM)
+        interviewing.ask_question(board, " ", by=SYSTEM)
 
 
 # --- two at once ---------------------------------------------------------------------------------
@@ -624,12 +624,12 @@ def test_of_two_who_confirm_at_once_one_does_it_and_both_are_told_the_same(board
 def test_answers_and_questions_at_once_lose_none(client, board, place, main):
     onboarding.start_onboarding(board, by=SYSTEM)
     for _ in range(4):
-        onboarding.ask_question(board, "?", by=acting(main))
+        interviewing.ask_question(board, "?", by=acting(main))
     calls = [
-        lambda number=number: onboarding.answer_question(board, f"{number}", by=SYSTEM)
+        lambda number=number: interviewing.answer_question(board, f"{number}", by=SYSTEM)
         for number in range(4)
     ]
-    asks = [lambda: onboarding.ask_question(board, "More?", by=acting(main))] * 2
+    asks = [lambda: interviewing.ask_question(board, "More?", by=acting(main))] * 2
     assert not [each for each in all_at_once(*calls, *asks) if isinstance(each, Exception)]
     questions = OnboardingSession.objects.get().questions
     assert [asked["key"] for asked in questions] == [f"q{number}" for number in range(1, 7)]

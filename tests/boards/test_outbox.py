@@ -16,7 +16,7 @@ from agents.models import Activity, Agent, Message, MessageKind
 from agents.outbox import MOST_ATTEMPTS, send_due
 from tests.boards.agents import AGENT, World, with_token
 from tests.boards.gateways import due_in, later, on_loopback, reached_at
-from tests.factories import API, all_at_once, client_of
+from tests.factories import API, all_at_once, client_of, counted_statements
 from tests.receiver import receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -156,6 +156,22 @@ def test_however_much_there_is_for_one_that_hangs_others_are_told_meanwhile(
         assert send_due() == 3
     assert state_of(last) == ("delivered", 1)
     assert [state_of(message)[1] for message in hung] == [1, 1, 0, 0, 0, 0]
+
+
+def test_batches_share_their_connections_and_cost_the_same_however_full(
+    world, worker, far, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 10)
+    costs = []
+    for count in (5, 10, 20):
+        for number in range(count):
+            tell(world, str(number))
+        with counted_statements() as statements:
+            assert send_due() == count
+        costs.append(len(statements))
+    assert costs[0] == costs[1]
+    assert costs[2] - costs[1] == costs[1] - 1, "the last look finds nothing"
+    assert far.connections <= 30, "ten at once, for each call of it"
 
 
 def test_one_that_fails_oddly_takes_no_other_with_it(world, worker, far, monkeypatch) -> None:

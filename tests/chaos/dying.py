@@ -44,7 +44,7 @@ def install() -> None:
     """Count what executions and jobs do; the sweep of an idle worker begins no transaction."""
     from django.db.backends.postgresql.base import DatabaseWrapper
 
-    from executions import prepared
+    from agents import prepared
     from executions.engine import claim as claims
     from executions.engine import job_moves
 

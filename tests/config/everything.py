@@ -14,8 +14,8 @@ from agents.messages import Letter, send
 from agents.models import Gateway, Message, MessageKind, MessageState
 from boards.actions import ApprovalRequest, ask_approval, remember
 from boards.actions.custom_fields import create_field
+from boards.actions.interviewing import ask_question
 from boards.actions.labels import create_tag
-from boards.actions.onboarding import ask_question
 from boards.actions.questions import Question, ask_people
 from executions import actions
 from executions.configuration import Wish

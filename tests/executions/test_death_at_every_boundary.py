@@ -19,8 +19,9 @@ from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
+from agents import prepared
 from agents.activity import SYSTEM
-from executions import prepared, signals
+from executions import signals
 from executions.engine import claim as claims
 from executions.engine import job_moves, job_runs
 from executions.engine.keeper import Keeper

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from agents.actions import pause_agent, unpause_agent
+from agents.actions import delete_agent, pause_agent, unpause_agent
 from agents.activity import SYSTEM
-from boards.actions import onboarding
+from agents.models import Agent
+from boards.actions import interviewing, onboarding
 from boards.models import Board, OnboardingSession, Seat
 from executions import interviews
 from executions.engine.sweep import sweep
@@ -16,7 +19,13 @@ from executions.models import Execution, Signal, Status
 from tests.boards.agents import World
 from tests.executions.board_tools import a_world, configured
 from tests.executions.carrying import complete, drive
-from tests.factories import API, all_at_once, client_of
+from tests.factories import (
+    API,
+    all_at_once,
+    client_of,
+    somebody_waits_for_a_lock,
+    wait_until,
+)
 from tests.starting import script, tool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,8 +88,8 @@ def test_a_scripted_main_agent_sets_a_board_up_with_its_tools(world: World, plac
 def test_what_is_live_hears_the_answer_and_the_sweep_sees_that_it_was_used(world: World) -> None:
     onboarding.start_onboarding(world.board, by=SYSTEM)
     (live,) = runs(world)
-    onboarding.ask_question(world.board, "What for?", by=SYSTEM)
-    onboarding.answer_question(world.board, "Owls", by=SYSTEM)
+    interviewing.ask_question(world.board, "What for?", by=SYSTEM)
+    interviewing.answer_question(world.board, "Owls", by=SYSTEM)
     said = Signal.objects.get(execution=live, name="message")
     assert said.value["text"].endswith("'What for?': Owls")
     assert sweep()["begin_left"] == 0
@@ -120,3 +129,26 @@ def test_nothing_begins_for_who_may_not_ask_or_when_it_is_over(world: World) -> 
     onboarding.start_onboarding(world.board, by=SYSTEM)
     assert sweep()["begin_left"] == 0
     assert len(runs(world)) == 1
+
+
+def test_who_deletes_the_interviewer_and_who_begins_its_run_do_not_wait_for_each_other(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.main.refresh_from_db()
+    OnboardingSession.objects.create(board=world.board, agent=world.main, said=1)
+    at_it = threading.Event()
+
+    def delete() -> None:
+        with transaction.atomic():
+            Agent.objects.select_for_update(no_key=True).get(pk=world.main.pk)
+            at_it.set()
+            wait_until(somebody_waits_for_a_lock)
+            delete_agent(world.main, by=SYSTEM)
+
+    def begin() -> int:
+        at_it.wait(10)
+        return interviews.begin_left()
+
+    assert all_at_once(delete, begin) == [None, 0]
+    assert not [each for each in caplog.records if "could not go on" in each.message]
+    assert OnboardingSession.objects.get().agent is None

@@ -486,6 +486,20 @@ def test_a_run_that_is_resumed_without_an_answer_waits_on(world: World, people: 
     assert run.output == "Barn owls."
 
 
+def test_feedback_with_which_it_is_resumed_is_heard_at_once_and_the_answer_still_waited_for(
+    world: World, people: APIClient
+) -> None:
+    run = waiting(world, asks(), {"say": "I wait."}, {"say": "I still wait."}, {"say": "Done."})
+    actions.pause(run, by=SYSTEM)
+    resumed = people.post(f"{API}/executions/agents/{run.id}/resume", {"feedback": "No bats."})
+    assert resumed.json()["status"] == "queued", resumed.content
+    drive(run)
+    assert (run.status, heard(run)) == (Status.WAITING, ["No bats."])
+    answer(people)
+    drive(run)
+    assert run.output == "Done."
+
+
 def test_a_board_whose_run_waits_for_an_answer_is_not_deleted(
     world: World, people: APIClient
 ) -> None:

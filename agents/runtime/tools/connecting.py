@@ -1,4 +1,4 @@
-"""One request to a host whose addresses were checked: resolved once, connected to just those."""
+"""Requests to hosts whose addresses were checked: resolved once, connected to just those."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from agents.runtime.tools.addresses import Target, require_public
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
+# To one address; what is asked beyond that waits for its turn.
+MOST_CONNECTIONS = 100
+_LIMITS = httpx2.Limits(
+    max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=5
+)
 
 Resolve = Callable[[str, int], Sequence[str]]
 Dial = Callable[[str, int], tuple[str, int]]
@@ -73,33 +78,104 @@ class Connector:
 
         The addresses are looked up once, and the next is tried where one takes no connection.
         """
-        addresses = await self._addresses(target)
+        async with Kept(self) as kept:
+            return await kept.ask(target, asking, read)
+
+    async def addresses_of(self, target: Target) -> list[str]:
+        """Where the host is, every address of it checked. Raises `Refused`, `FetchFailed`."""
+        try:
+            found = await _in_thread(lambda: self.resolve(target.host, target.port))
+        except (OSError, UnicodeError) as error:
+            raise FetchFailed(f"{target.host} cannot be found: {error}.") from error
+        addresses = list(found)
         require_public(addresses, target.host, self.besides)
+        return addresses
+
+
+class Kept:
+    """Connections that are kept from one request to the next, until the end of an `async with`.
+
+    A host is looked up once, however many ask at once, and connected to nothing but the addresses
+    that were checked then. Belongs to one event loop.
+    """
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        # By scheme, host and port: a connection to one name is never used for another, since the
+        # certificate was checked by the name.
+        self._ways: dict[tuple[str, str, int], asyncio.Task[list[_Way]]] = {}
+
+    async def __aenter__(self) -> Kept:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; nothing may be asked any more."""
+        looks = list(self._ways.values())
+        self._ways.clear()
+        for look in looks:
+            look.cancel()
+        for ways in await asyncio.gather(*looks, return_exceptions=True):
+            if not isinstance(ways, BaseException):
+                for way in ways:
+                    await way.transport.aclose()
+
+    async def ask(
+        self, target: Target, asking: Asking, read: Callable[[httpx2.Response], Awaitable[T]]
+    ) -> T:
+        """The same as `Connector.ask`, on a connection that is there already if one is free."""
+        ways = await self._ways_to(target)
         failure = ""
-        for address in addresses:
+        for way in list(ways):
             try:
-                return await self._ask_at(address, target, asking, read)
+                return await way.ask(target, asking, read)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-                failure = f"{address}: {error or type(error).__name__}"
+                failure = f"{way.address}: {error or type(error).__name__}"
+                # Who comes after tries it last.
+                ways.remove(way)
+                ways.append(way)
             except httpx2.HTTPError as error:
                 what = str(error) or type(error).__name__
                 raise FetchFailed(f"{target.url} failed: {what}.") from error
         raise FetchFailed(f"{target.host} cannot be reached at {failure}.")
 
-    async def _addresses(self, target: Target) -> list[str]:
-        try:
-            return list(await _in_thread(lambda: self.resolve(target.host, target.port)))
-        except (OSError, UnicodeError) as error:
-            raise FetchFailed(f"{target.host} cannot be found: {error}.") from error
+    async def _ways_to(self, target: Target) -> list[_Way]:
+        key = (target.scheme, target.host, target.port)
+        look = self._ways.get(key)
+        if look is None:
+            look = self._ways[key] = asyncio.create_task(self._look_for(target))
+        # Who gives up waiting takes the look away from nobody else.
+        return await asyncio.shield(look)
 
-    async def _ask_at(
-        self,
-        address: str,
-        target: Target,
-        asking: Asking,
-        read: Callable[[httpx2.Response], Awaitable[T]],
+    async def _look_for(self, target: Target) -> list[_Way]:
+        connector = self._connector
+        # A transport and no client: no proxy, cookie, password or redirect of its own.
+        return [
+            _Way(
+                address,
+                connector.dial,
+                httpx2.AsyncHTTPTransport(
+                    verify=connector.trusted(), trust_env=False, limits=_LIMITS
+                ),
+            )
+            for address in await connector.addresses_of(target)
+        ]
+
+
+@dataclass(eq=False, slots=True)
+class _Way:
+    """One address of a host, and the connections to it."""
+
+    address: str
+    dial: Dial
+    transport: httpx2.AsyncHTTPTransport
+
+    async def ask(
+        self, target: Target, asking: Asking, read: Callable[[httpx2.Response], Awaitable[T]]
     ) -> T:
-        host, port = self.dial(address, target.port)
+        host, port = self.dial(self.address, target.port)
         url = httpx2.URL(
             scheme=target.scheme, host=host, port=port, raw_path=target.path.encode("ascii")
         )
@@ -112,13 +188,11 @@ class Connector:
             content=asking.body or None,
             extensions=asked,
         )
-        # A transport and no client: no proxy, cookie, password or redirect of its own.
-        async with httpx2.AsyncHTTPTransport(verify=self.trusted(), trust_env=False) as transport:
-            response = await transport.handle_async_request(request)
-            try:
-                return await read(response)
-            finally:
-                await response.aclose()
+        response = await self.transport.handle_async_request(request)
+        try:
+            return await read(response)
+        finally:
+            await response.aclose()
 
 
 async def _in_thread(find: Callable[[], Sequence[str]]) -> Sequence[str]:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from agents.filters import Filters, YesOrNo
 from agents.rest.authentication import caller_of
-from boards.actions import onboarding
+from boards.actions import drafting, interviewing
 from boards.actions.approvals import ask_approval
 from boards.actions.memory import remember
 from boards.agent_api.base import AgentViewSet
@@ -115,7 +115,7 @@ class OnboardingViewSet(AgentViewSet[OnboardingSession]):
     def create(self, request: Request, board_id: UUID) -> Response:
         update = self.asked(InterviewSerializer)
         if "draft" in update:
-            session = onboarding.finish_draft(self.board, update["draft"], by=self.actor)
+            session = drafting.finish_draft(self.board, update["draft"], by=self.actor)
         else:
-            session = onboarding.ask_question(self.board, by=self.actor, **update)
+            session = interviewing.ask_question(self.board, by=self.actor, **update)
         return Response(OnboardingSerializer(session).data)

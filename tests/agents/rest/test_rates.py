@@ -23,8 +23,8 @@ def one(limit: int = 3, whose: str = "one") -> Count:
     return Count(Rate("tested", limit), whose)
 
 
-def lets_in(count: Count, *, if_new: Count | None = None) -> bool:
-    return rates.take(count, if_new=if_new).full is None
+def lets_in(count: Count) -> bool:
+    return rates.take(count).wait == 0
 
 
 def test_of_many_at_once_exactly_the_limit_gets_in() -> None:
@@ -62,7 +62,6 @@ def test_room_comes_back_as_what_was_counted_leaves_the_minute() -> None:
     assert lets_in(one())
 
     refused = rates.take(one())
-    assert refused.full == one().rate
     assert 10 <= refused.wait <= 21
     age(refused.wait)
     assert [lets_in(one()), lets_in(one())] == [True, False]
@@ -95,10 +94,8 @@ def test_callers_and_rates_have_counts_of_their_own() -> None:
 
 def test_a_count_expires_once_it_is_of_no_use() -> None:
     rates.take(one())
-    rates.take(Count(Rate("tested", 3), "kept", kept_seconds=3600))
 
     assert 60_000 < client().pttl(one().key) <= 61_000
-    assert 3_590_000 < client().pttl(one(whose="kept").key) <= 3_600_000
 
 
 def test_a_count_holds_no_more_slots_than_a_period_has() -> None:
@@ -110,13 +107,13 @@ def test_a_count_holds_no_more_slots_than_a_period_has() -> None:
 
 
 def test_a_note_counts_what_has_no_room_too() -> None:
-    assert [rates.note(one()).full is None for _ in range(5)] == [True] * 3 + [False] * 2
+    assert [rates.note(one()).wait == 0 for _ in range(5)] == [True] * 3 + [False] * 2
     age(20)
     wait = rates.note(one()).wait
 
     assert 30 <= wait <= 41
     age(wait)
-    assert rates.note(one()).full is None
+    assert rates.note(one()).wait == 0
 
 
 def test_the_wait_of_a_note_includes_what_it_counted() -> None:
@@ -139,19 +136,6 @@ def test_giving_back_begins_no_count_that_would_never_end() -> None:
     rates.give_back(one(), slot)
 
     assert not client().exists(one().key)
-
-
-def test_a_new_count_needs_room_in_the_other_and_an_old_one_does_not() -> None:
-    other = Count(Rate("other", 1), "x")
-    assert lets_in(one(whose="old"), if_new=other)
-    rates.note(other)
-
-    assert lets_in(one(whose="old"), if_new=other)
-    verdict = rates.take(one(whose="new"), if_new=other)
-    assert verdict.full == other.rate
-    assert 50 <= verdict.wait <= 61
-    assert not client().exists(one(whose="new").key)
-    assert rates.take(other).full == other.rate
 
 
 def test_a_limit_of_none_is_never_full() -> None:
@@ -177,10 +161,9 @@ def test_no_minute_has_more_than_its_limit(steps: list[tuple[str, int]]) -> None
 
 
 def test_a_count_is_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Count(Rate("other", 1), "x")
-    rates.take(one(), if_new=other)
+    rates.take(one())
     trips = Trips(monkeypatch)
-    rates.take(one(), if_new=other)
+    rates.take(one())
 
     assert len(trips.commands) == 1
     assert "EVALSHA" in trips.commands[0]
