@@ -33,14 +33,13 @@ from agents.activity import SYSTEM, Target, record_all, unsaved
 from agents.clock import ClockTimestamp
 from agents.messages import Letter, notify_all
 from agents.models import Activity, Agent, LiveWork, MessageKind, Organization
+from agents.models.activity import OF_WORK
 from agents.presence import RUNS_ITSELF, SEEN_WITHIN
 
 # Nudges without a sign of life after which people are alerted.
 NUDGES_IN_VAIN = 3
 # Agents that one sweep tells of.
 BATCH = 100
-# Lines of the floor above; only their names are used here.
-_WORKED = ("execution.started", "execution.completed")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -51,7 +50,7 @@ def has_lived(since: Combinable) -> Q:
 
 
 def _last_sign() -> Combinable:
-    lines = Activity.objects.filter(agent_id=OuterRef("pk"), type__in=_WORKED)
+    lines = Activity.objects.filter(agent_id=OuterRef("pk"), type__in=OF_WORK)
     newest = Subquery(lines.order_by("-id").values("created_at")[:1])
     # Of one that runs itself there are no such lines, and all others would be read to see it.
     worked = Case(When(~Q(kind=RUNS_ITSELF), then=newest), output_field=DateTimeField())
@@ -95,9 +94,19 @@ def note_offline() -> int:
 def note_silent() -> int:
     """Tell of agents that were nudged three times without a sign of life, and alert people.
 
-    A chore of the sweep. Of each once, until it gives a sign of life; of how many.
+    A chore of the sweep. Of each once, until it gives a sign of life; of how many. Of those that
+    run themselves, once they are offline and have had the same time to answer: what Signalbox runs
+    cannot give a sign while it has nothing to do.
     """
-    nudged = Agent.objects.filter(unanswered_nudges__gte=NUDGES_IN_VAIN, found_silent_at=None)
+    a_while_ago = ClockTimestamp() - SEEN_WITHIN
+    is_offline = Q(last_seen_at=None) | Q(last_seen_at__lt=a_while_ago)
+    nudged = Agent.objects.filter(
+        is_offline,
+        kind=RUNS_ITSELF,
+        unanswered_nudges__gte=NUDGES_IN_VAIN,
+        found_silent_at=None,
+        last_nudged_at__lt=a_while_ago,
+    )
     found = _locked(nudged.exclude(has_lived(F("last_nudged_at"))), "last_nudged_at")
     Agent.objects.filter(pk__in=[each.pk for each in found]).update(
         found_silent_at=ClockTimestamp()

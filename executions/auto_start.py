@@ -44,6 +44,8 @@ def hear(message: Message) -> None:
     live = _live(agent, message)
     if live is not None and _say(live, message):
         return
+    if "schedule_id" in message.data:
+        return  # A schedule nudges hundreds at once: `start_idle` starts so many a sweep.
     seat = Seat.objects.filter(agent=agent, board__auto_start=True).first()
     if seat is not None:
         _start(seat)

@@ -6,6 +6,9 @@ from django.db.models.expressions import RawSQL
 from agents.models.base import Keyed
 from agents.models.organization import Organization
 
+# That an agent that Signalbox runs was at work; lines of a floor above.
+OF_WORK = ("execution.started", "execution.completed")
+
 
 class ActorKind(models.TextChoices):
     """Who did it."""
@@ -49,6 +52,12 @@ class Activity(Keyed):
             models.Index(fields=["board_id", "-id"], name="activity_of_board"),
             models.Index(fields=["task_id", "-id"], name="activity_of_task"),
             models.Index(fields=["execution_id", "-id"], name="activity_of_execution"),
+            # Serves when an agent last worked.
+            models.Index(
+                fields=["agent_id", "-id"],
+                condition=models.Q(type__in=OF_WORK),
+                name="activity_of_work",
+            ),
             # Serves streams, which read in the order of commits.
             models.Index(fields=["organization", "xact", "id"], name="activity_stream"),
         ]

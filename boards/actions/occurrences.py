@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -130,16 +130,18 @@ def _go_on(key: UUID) -> bool:
 
 def _nudge_batch(occurrence: Occurrence) -> bool:
     """Nudge the next agents of an occurrence that is locked, or new; whether there may be more."""
-    rows = recipients(occurrence.schedule, occurrence.moment)
+    now = clock()
+    moment = occurrence.moment(now)
+    rows = recipients(occurrence.schedule, moment)
     if occurrence.after is not None:
         rows = rows.filter(pk__gt=occurrence.after)
     keys = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
     agents = _locked(rows.filter(pk__in=keys))
-    _nudge(occurrence, agents)
+    _nudge(occurrence, agents, moment)
     has_more = len(keys) == BATCH
     occurrence.after = keys[-1] if keys else occurrence.after
     occurrence.nudged += len(agents)
-    occurrence.finished_at = None if has_more else clock()
+    occurrence.finished_at = None if has_more else now
     occurrence.save(update_fields=["after", "nudged", "finished_at"])
     return has_more
 
@@ -155,13 +157,13 @@ def _locked(rows: QuerySet[Agent]) -> list[Agent]:
     return list(seated.defer("soul"))
 
 
-def _nudge(occurrence: Occurrence, agents: list[Agent]) -> None:
+def _nudge(occurrence: Occurrence, agents: list[Agent], moment: datetime) -> None:
     if not agents:
         return
     schedule = occurrence.schedule
     by = Actor(ActorKind.SYSTEM, None, f"Schedule {schedule.name}"[:200])
     facts = {"schedule_id": str(schedule.pk), "occurrence_id": str(occurrence.pk)}
-    liveness.note_nudged([agent.pk for agent in agents], occurrence.moment)
+    liveness.note_nudged([agent.pk for agent in agents], moment)
     letters = [
         letter(agent, schedule.message, board_id=_board_of(agent), **facts) for agent in agents
     ]

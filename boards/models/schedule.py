@@ -100,7 +100,7 @@ class NudgeSchedule(Keyed):
         return self.name
 
 
-# A run that begins this late counts from when it began, any other from when it was due.
+# Who is nudged this late has cooled down so long after that, others so long after the due time.
 ON_TIME = timedelta(minutes=1)
 
 
@@ -142,9 +142,7 @@ class Occurrence(Keyed):
     def __str__(self) -> str:
         return f"{self.schedule}, {self.due_at:%Y-%m-%d %H:%M}"
 
-    @property
-    def moment(self) -> datetime:
-        """From when cool-downs count. Between the moments when two runs really begin there may be
-        a few seconds less than between those when they are due."""
-        is_late = self.started_at - self.due_at >= ON_TIME
-        return self.started_at if is_late else self.due_at
+    def moment(self, now: datetime) -> datetime:
+        """From when the cool-downs of those count that are nudged now. Between the moments when two
+        runs really begin there may be a few seconds less than between those when they are due."""
+        return now if now - self.due_at >= ON_TIME else self.due_at

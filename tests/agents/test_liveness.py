@@ -45,13 +45,16 @@ def see(agent: Agent, *, before: timedelta = timedelta()) -> None:
 
 
 def nudge_again(agent: Agent, times: int = 1) -> None:
-    """Nudge it so often, an hour apart."""
+    """Nudge it so often, and let an hour pass each time."""
     for _ in range(times):
-        Agent.objects.filter(pk=agent.pk).update(
-            last_nudged_at=F("last_nudged_at") - timedelta(hours=1),
-            last_seen_at=F("last_seen_at") - timedelta(hours=1),
-        )
         nudge(agent, "Go on.", board_id=None, by=SYSTEM)
+        let_pass(agent, timedelta(hours=1))
+
+
+def let_pass(agent: Agent, time: timedelta) -> None:
+    Agent.objects.filter(pk=agent.pk).update(
+        last_nudged_at=F("last_nudged_at") - time, last_seen_at=F("last_seen_at") - time
+    )
 
 
 def test_who_goes_offline_is_told_of_once(agent: Agent) -> None:
@@ -121,6 +124,26 @@ def test_who_gave_a_sign_just_before_is_not_told_of(agent: Agent) -> None:
     assert note_silent() == 0
 
 
+def test_who_is_online_or_had_no_time_to_answer_is_not_told_of(agent: Agent) -> None:
+    """What an agent does right after it was seen is not noted."""
+    see(agent)
+    for _ in range(3):
+        nudge(agent, "Go on.", board_id=None, by=SYSTEM)
+    assert note_silent() == 0
+    let_pass(agent, timedelta(minutes=9))
+    assert note_silent() == 0
+    see(agent, before=timedelta(days=1))
+    assert note_silent() == 0
+    let_pass(agent, timedelta(minutes=2))
+    assert note_silent() == 1
+
+
+def test_of_agents_that_signalbox_runs_nobody_is_alerted() -> None:
+    """With nothing to do they cannot give a sign."""
+    nudge_again(make_agent(make_organization()), 4)
+    assert note_silent() == 0
+
+
 def test_of_agents_that_signalbox_runs_work_is_the_sign() -> None:
     agent = make_agent(make_organization())
     nudge_again(agent, 2)
@@ -133,11 +156,10 @@ def test_of_agents_that_signalbox_runs_work_is_the_sign() -> None:
     about = Target(agent_id=agent.pk)
     record(agent.organization_id, "execution.queued", by=SYSTEM, target=about)
     nudge_again(agent)
-    assert note_silent() == 1
     record(agent.organization_id, "execution.started", by=SYSTEM, target=about)
     nudge_again(agent)
     agent.refresh_from_db()
-    assert (agent.unanswered_nudges, agent.found_silent_at) == (1, None)
+    assert agent.unanswered_nudges == 1
 
 
 def test_the_sweep_does_it(agent: Agent) -> None:

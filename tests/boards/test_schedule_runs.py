@@ -179,6 +179,20 @@ def test_after_a_late_run_the_cool_down_counts_from_when_it_ran(board: Board, ag
     assert nudges_of(agent) == [1]
 
 
+def test_who_is_nudged_late_in_a_run_is_not_nudged_by_the_next_one_at_once(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers were away after the first batch, until the next run was due."""
+    monkeypatch.setattr(occurrences, "BATCH", 2)
+    agents = [make_seat(board, kind="external") for _ in range(6)]
+    schedule = make_schedule(board, cool_down_minutes=60)
+    make_due(schedule)
+    assert occurrences._begin(schedule.pk)
+    pass_time(timedelta(minutes=90))
+    occurrences.nudge_due()
+    assert sorted(nudges_of(*agents)) == [1, 1, 1, 1, 2, 2]
+
+
 def test_many_agents_are_nudged_batch_by_batch(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
