@@ -95,17 +95,14 @@ def note_silent() -> int:
     """Tell of agents that were nudged three times without a sign of life, and alert people.
 
     A chore of the sweep. Of each once, until it gives a sign of life; of how many. Of those that
-    run themselves, once they are offline and have had the same time to answer: what Signalbox runs
-    cannot give a sign while it has nothing to do.
+    run themselves, once they have had ten minutes to answer the last: what Signalbox runs cannot
+    give a sign while it has nothing to do.
     """
-    a_while_ago = ClockTimestamp() - SEEN_WITHIN
-    is_offline = Q(last_seen_at=None) | Q(last_seen_at__lt=a_while_ago)
     nudged = Agent.objects.filter(
-        is_offline,
         kind=RUNS_ITSELF,
         unanswered_nudges__gte=NUDGES_IN_VAIN,
         found_silent_at=None,
-        last_nudged_at__lt=a_while_ago,
+        last_nudged_at__lt=ClockTimestamp() - SEEN_WITHIN,
     )
     found = _locked(nudged.exclude(has_lived(F("last_nudged_at"))), "last_nudged_at")
     Agent.objects.filter(pk__in=[each.pk for each in found]).update(

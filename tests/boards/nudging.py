@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F
 
 from agents.activity import SYSTEM
@@ -45,10 +46,14 @@ def run(schedule: NudgeSchedule, *, late: timedelta = timedelta()) -> Occurrence
     return schedule.occurrences.latest("id")
 
 
+@transaction.atomic
 def pass_time(time: timedelta) -> None:
     """Let so much time pass for schedules, their runs and who was nudged."""
     NudgeSchedule.objects.update(next_run_at=F("next_run_at") - time)
-    Occurrence.objects.update(due_at=F("due_at") - time, started_at=F("started_at") - time)
+    # The oldest first: each comes to where the one before it was.
+    for each in Occurrence.objects.order_by("due_at"):
+        each.due_at, each.started_at = each.due_at - time, each.started_at - time
+        each.save(update_fields=["due_at", "started_at"])
     Agent.objects.update(
         last_nudged_at=F("last_nudged_at") - time, last_seen_at=F("last_seen_at") - time
     )

@@ -15,11 +15,13 @@ from agents.activity import SYSTEM
 from agents.models import Agent, LiveWork, Organization
 from boards.actions import change_task, configure_board, pause_board, unpause_board
 from boards.actions.nudges import nudge
+from boards.actions.occurrences import run_now
 from boards.models import Board, Task
 from executions import auto_start
 from executions.at_work import Terms, start_on
 from executions.engine.sweep import sweep
 from executions.models import Execution, Signal
+from tests.boards.nudging import make_schedule, nudges_of
 from tests.executions.carrying import complete, fail
 from tests.factories import (
     all_at_once,
@@ -122,6 +124,17 @@ def test_what_is_live_hears_without_auto_start_too(organization: Organization) -
     client_of(organization).post(f"/api/v0/boards/{board.id}/tasks/{task.id}/start")
     nudge(worker, "Hurry.", board_id=board.id, by=SYSTEM)
     assert len(heard(Execution.objects.get())) == 1
+
+
+def test_a_nudge_of_a_schedule_leaves_the_start_to_the_sweep(board: Board, worker: Agent) -> None:
+    """It may nudge hundreds in one transaction."""
+    own = quietly(make_task(board), worker)
+    schedule = make_schedule(board, name="Now and then")
+    run_now(schedule, by=SYSTEM)
+    assert nudges_of(worker) == [1]
+    assert not Execution.objects.exists()
+    sweep()
+    assert Execution.objects.get().task == own
 
 
 def test_who_runs_itself_is_left_to_itself(board: Board) -> None:

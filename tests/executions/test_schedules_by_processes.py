@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.boards.nudging import (
     make_due,
     make_schedule,
     nudges_of,
+    pass_time,
     without_defaults,
 )
 from tests.factories import make_board, make_organization, make_seat
@@ -27,6 +29,10 @@ from tests.processes import ROOT, environment, wait_until, worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OFTEN = {"SIGNALBOX_SWEEP_SECONDS": "0.2"}
+# Workers that sweep when a beat asks them to, and hardly by themselves.
+SELDOM = {"SIGNALBOX_SWEEP_SECONDS": "600"}
+SIX_HOURS = timedelta(hours=6)
+A_WEEK = timedelta(days=7)
 
 
 @contextlib.contextmanager
@@ -57,18 +63,22 @@ def all_have_run(count: int) -> bool:
     return Occurrence.objects.filter(finished_at__isnull=False).count() == count
 
 
-def test_three_beats_and_two_workers_run_each_due_time_once(tmp_path: Path) -> None:
+def test_three_beats_and_two_workers_run_each_due_time_of_a_week_once(tmp_path: Path) -> None:
     board = without_defaults(make_board(make_organization()))
     agents = [make_seat(board, kind="external") for _ in range(3)]
-    schedules = [make_schedule(board, cool_down_minutes=0) for _ in range(10)]
-    with worker(**OFTEN), worker(**OFTEN), beats(3, tmp_path):
-        for number in range(1, 4):
-            for schedule in schedules:
-                make_due(schedule, late=timedelta(minutes=number))
+    terms = {"cool_down_minutes": 0, "interval_minutes": SIX_HOURS // timedelta(minutes=1)}
+    schedules = [make_schedule(board, **terms) for _ in range(3)]
+    runs = A_WEEK // SIX_HOURS
+    with worker(**SELDOM), worker(**SELDOM), beats(3, tmp_path):
+        for number in range(1, runs + 1):
+            pass_time(SIX_HOURS)
             wait_until(lambda number=number: all_have_run(number * len(schedules)))
         assert Worker.objects.count() == 2
-    assert {each.occurrences.count() for each in schedules} == {3}
-    assert nudges_of(*agents) == [30, 30, 30]
+    for schedule in schedules:
+        dues = schedule.occurrences.order_by("due_at").values_list("due_at", flat=True)
+        assert {after - before for before, after in pairwise(dues)} == {SIX_HOURS}
+        assert len(dues) == runs
+    assert nudges_of(*agents) == [runs * len(schedules)] * len(agents)
 
 
 def test_what_a_killed_worker_was_at_is_gone_on_with() -> None:
