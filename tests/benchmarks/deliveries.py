@@ -55,7 +55,7 @@ def measure(report: Report, *, count: int) -> None:
         what = "in order, each try written before it is made and settled after it"
         _add(report, "delivery", told, what, aim=AIM_SECONDS)
         report.add(
-            Figure(PART, "delivery, queries", told.queries, "", "statements without BEGIN", 5.5),
+            Figure(PART, "delivery, queries", told.queries, "", "statements without BEGIN", 1.5),
             Figure(PART, "delivery / bare post", told.seconds / bare.seconds, "", "as above"),
         )
         sent = _messages(url, count)
