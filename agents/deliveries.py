@@ -184,8 +184,10 @@ def prune() -> int:
     removed = 0
     while True:
         old = Delivery.objects.filter(created_at__lt=ClockTimestamp() - KEPT)
-        keys = list(old.order_by("created_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
         with transaction.atomic():
+            # Those first, as whoever goes on to one does; what is held is left to the next time.
+            free = old.select_for_update(skip_locked=True).order_by("created_at")
+            keys = list(free.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
             DeliveryAttempt.objects.filter(delivery__in=keys).delete()
             Delivery.objects.filter(pk__in=keys).delete()
         removed += len(keys)
@@ -212,7 +214,8 @@ def _begin(endpoint: WebhookEndpoint, ahead: deque[Event]) -> Try | None:
     """Write down that the oldest is tried; without one, let go of the lease."""
     event = _oldest(endpoint, ahead)
     if event is None:
-        _leave(endpoint, due=False)
+        # What was read may have been pruned before it could be begun: then there may be more.
+        _leave(endpoint, due=pending_of(endpoint).exists())
         return None
     delivery = event.delivery
     attempt = DeliveryAttempt.objects.create(delivery=delivery, number=delivery.attempts)

@@ -50,8 +50,7 @@ def go_on(
     """Write that a try was taken, and begin a try of the delivery that comes then; the try's id.
 
     None, and nothing is written, unless the claim is the newest and has half its lease, nobody has
-    changed the endpoint since it was read, nothing fails, and none that is pending is older. One
-    that is put back at this very moment comes after it.
+    changed the endpoint since it was read, nothing fails, and none that is pending is older.
     """
     row = prepared.first(
         _GO_ON,

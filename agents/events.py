@@ -31,7 +31,9 @@ def events_of(endpoint: WebhookEndpoint, deliveries: Iterable[Delivery]) -> list
     # Shown together, since it costs more to make a serializer than to use it.
     shown = ActivitySerializer(lines, many=True).data
     told = {line.pk: _told(line, each) for line, each in zip(lines, shown, strict=True)}
-    bodies = (told.get(row.event_id) or _ping(endpoint, row) for row in rows)
+    bodies = (
+        _ping(endpoint, row) if row.type == Delivery.PING else told[row.event_id] for row in rows
+    )
     return [
         Event(row, json.dumps(body, cls=JSONEncoder).encode())
         for row, body in zip(rows, bodies, strict=True)

@@ -76,8 +76,7 @@ def deliver_now(messages: Sequence[Message]) -> None:
     if not pending:
         return
     with kept_connections() as over:
-        problems = _try(pending, over)
-    _settle(pending, problems, is_last=True)
+        _settle(pending, _try(pending, over), is_last=True)
     stand = dict(Message.objects.in_bulk([each.pk for each in pending]))
     for each in pending:
         each.state, each.failure = stand[each.pk].state, stand[each.pk].failure

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx2
 from django.conf import settings
@@ -74,9 +75,9 @@ async def post(what: Post, over: Kept) -> Answer:
     }
     try:
         # One clock for all steps: an answer that drips slowly would reset a timeout of reads.
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SECONDS) as clock:
             target = target_of(what.url, any_port=True)
-            return await over.ask(target, Asking("POST", headers, what.body), _read)
+            return await over.ask(target, Asking("POST", headers, what.body), partial(_read, clock))
     except TimeoutError:
         return Answer(0, f"It did not answer within {SECONDS:g} s.")
     except (Refused, FetchFailed) as error:
@@ -86,10 +87,11 @@ async def post(what: Post, over: Kept) -> Answer:
         return Answer(0, f"It failed: {type(error).__name__}.")
 
 
-async def _read(response: httpx2.Response) -> Answer:
+async def _read(clock: asyncio.Timeout, response: httpx2.Response) -> Answer:
     """Any success takes it; a redirect is not followed, for it would lead past the check."""
     status = response.status_code
     if 200 <= status < 300:
+        clock.reschedule(None)  # It has answered in time.
         await _read_on(response)
         return Answer(status)
     return Answer(status, f"It answered {status}{await _words(response)}.")

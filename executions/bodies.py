@@ -18,7 +18,7 @@ from agents.serializers import (
 )
 from boards.models import MergeStrategy
 from executions.fields import Flag, Number, Text, Whole
-from executions.signal_serializers import SendSerializer
+from executions.signal_serializers import LONGEST_TEXT, SendSerializer
 
 DEFAULT_TIMEOUT = 60.0
 TIMEOUTS = (1.0, 300.0)
@@ -218,7 +218,7 @@ class CancelSerializer(Request):
 class ResumeSerializer(Request):
     """What the model is told before its next turn."""
 
-    feedback = Text(required=False, allow_blank=True, default="", max_length=100_000)
+    feedback = Text(required=False, allow_blank=True, default="", max_length=LONGEST_TEXT)
 
 
 class ExtendSerializer(Request):

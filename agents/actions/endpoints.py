@@ -244,7 +244,8 @@ def _put_back(locked: WebhookEndpoint, rows: QuerySet[Delivery]) -> int:
 
 
 def _try_at_once(locked: WebhookEndpoint) -> None:
-    locked.save(update_fields=_begin_anew(locked))
+    # The change tells a claim that what it has read ahead may not be the oldest any more.
+    locked.save(update_fields=[*_begin_anew(locked), "updated_at"])
     hint_on_commit(locked.pk)
 
 

@@ -204,6 +204,10 @@ def _user_of(request: HttpRequest, caller: Caller) -> Any:
 
 def _counted(request: HttpRequest, token: str) -> Caller:
     """Who has the token. Its use is counted by token, its failure by address."""
+    # Of a good key here nothing is counted, and its count is not forgotten as a wrong one's is.
+    is_for_agents = bool(request.META.get("HTTP_X_AGENT_TOKEN", "").strip())
+    if is_for_agents and token.startswith(f"{IntegrationKey.KIND}_"):
+        raise TokenInvalid("This header takes an agent token.")
     try:
         return _by_token(request, token)
     except (TokenInvalid, TokenExpired, TokenRevoked) as failure:
@@ -222,8 +226,6 @@ def _by_token(request: HttpRequest, token: str) -> Caller:
     kind, prefix, secret = found.groups()
     if kind == AgentToken.KIND:
         return _agent(request, prefix, secret)
-    if request.META.get("HTTP_X_AGENT_TOKEN", "").strip():
-        raise TokenInvalid("This header takes an agent token.")
     return _integration(request, prefix, secret)
 
 

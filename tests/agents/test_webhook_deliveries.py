@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models import F, QuerySet
 from standardwebhooks import Webhook
 
 from agents import deliveries, posting
@@ -119,14 +120,16 @@ def test_what_fails_is_tried_again_and_holds_up_what_follows(
     organization, endpoint, receiver, fault
 ) -> None:
     lines = tell(organization, 3)
-    answer(receiver, 204, fault, fault)
+    # On a connection that was kept, one that breaks is asked once more.
+    posts = 2 if fault is None else 1
+    answer(receiver, 204, *[fault] * (posts + 1))
     bring_up_to_date(endpoint.pk)
     bring_up_to_date(endpoint.pk)  # Not due yet.
-    assert len(receiver.taken) == 2
+    assert len(receiver.taken) == 1 + posts
     try_again(endpoint, 2)
     first, *rest = lines_of(receiver.taken)
-    assert [first, *rest] == [lines[0].id, *[lines[1].id] * 3, lines[2].id]
-    assert len({each.key for each in receiver.taken[1:4]}) == 1
+    assert [first, *rest] == [lines[0].id, *[lines[1].id] * (posts + 2), lines[2].id]
+    assert len({each.key for each in receiver.taken[1:-1]}) == 1
     tries = list(DeliveryAttempt.objects.filter(delivery__event_id=lines[1].id).order_by("number"))
     assert [each.status for each in tries] == [fault, fault, 204]
     assert [bool(each.problem) for each in tries] == [True, True, False]
@@ -390,6 +393,80 @@ def test_what_is_put_back_meanwhile_comes_first(organization, endpoint, receiver
     bring_up_to_date(endpoint.pk)
     in_order = [lines[each].id for each in (0, 1, 2, 0, 3, 4)]
     assert lines_of(receiver.taken) == in_order
+
+
+def test_what_is_put_back_while_a_claim_waits_for_the_lock_comes_first(
+    organization, endpoint
+) -> None:
+    lines = tell(organization, 4)
+    fan_out(endpoint.pk)
+    second = settle(claim(endpoint.pk), Answer(204), 1)
+    is_put_back = threading.Event()
+
+    def put_back() -> None:
+        with transaction.atomic():
+            redeliver(Delivery.objects.get(event_id=lines[0].id), by=SYSTEM)
+            is_put_back.set()
+            wait_until(somebody_waits_for_a_lock)
+
+    def go_on() -> UUID:
+        is_put_back.wait(30)
+        return settle(second, Answer(204), 1).delivery_id
+
+    _, then = all_at_once(put_back, go_on)
+    assert then == Delivery.objects.get(event_id=lines[0].id).pk
+
+
+def make_old(rows: QuerySet[Delivery]) -> None:
+    """So old that they are pruned."""
+    rows.update(created_at=F("created_at") - timedelta(days=31))
+
+
+def test_what_is_pruned_while_it_is_claimed_leaves_the_rest_due(organization, endpoint) -> None:
+    lines = tell(organization, 3)
+    fan_out(endpoint.pk)
+    make_old(endpoint.deliveries.filter(event_id=lines[0].id))
+    is_pruned = threading.Event()
+
+    def prune() -> None:
+        with transaction.atomic():
+            deliveries.prune()
+            is_pruned.set()
+            wait_until(somebody_waits_for_a_lock)
+
+    def begin() -> None:
+        is_pruned.wait(30)
+        claim(endpoint.pk)
+
+    all_at_once(prune, begin)
+    assert states(endpoint) == ["pending"] * 2
+    assert deliveries.hint_due() == 1
+
+
+def test_what_a_claim_goes_on_to_is_left_by_the_pruning(organization, endpoint) -> None:
+    """It takes deliveries before their tries, as whoever goes on does."""
+    tell(organization, 3)
+    fan_out(endpoint.pk)
+    claim(endpoint.pk)
+    make_old(endpoint.deliveries.all())
+    next_one = endpoint.deliveries.order_by("xact", "event_id")[1]
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Delivery.objects.select_for_update().order_by("xact", "event_id")[1:2].get()
+            is_held.set()
+            is_over.wait(30)
+
+    def prune() -> int:
+        is_held.wait(30)
+        try:
+            return deliveries.prune()
+        finally:
+            is_over.set()
+
+    is_over = threading.Event()
+    assert all_at_once(hold, prune) == [None, 2]
 
 
 def test_what_is_given_up_meanwhile_is_not_posted(organization, endpoint, receiver) -> None:

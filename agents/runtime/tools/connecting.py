@@ -26,6 +26,8 @@ _LIMITS = httpx2.Limits(
     max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=5
 )
 
+_BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+
 Resolve = Callable[[str, int], Sequence[str]]
 Dial = Callable[[str, int], tuple[str, int]]
 
@@ -81,6 +83,10 @@ class Connector:
         async with Kept(self) as kept:
             return await kept.ask(target, asking, read)
 
+    def transport(self) -> httpx2.AsyncHTTPTransport:
+        """A transport and no client: no proxy, cookie, password or redirect of its own."""
+        return httpx2.AsyncHTTPTransport(verify=self.trusted(), trust_env=False, limits=_LIMITS)
+
     async def addresses_of(self, target: Target) -> list[str]:
         """Where the host is, every address of it checked. Raises `Refused`, `FetchFailed`."""
         try:
@@ -101,9 +107,9 @@ class Kept:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        # By scheme, host and port: a connection to one name is never used for another, since the
-        # certificate was checked by the name.
-        self._ways: dict[tuple[str, str, int], asyncio.Task[list[_Way]]] = {}
+        # By URL: a connection to one name is never used for another, since the certificate was
+        # checked by the name; and what one receiver sends is no answer to what another is asked.
+        self._ways: dict[str, asyncio.Task[list[_Way]]] = {}
 
     async def __aenter__(self) -> Kept:
         return self
@@ -142,24 +148,16 @@ class Kept:
         raise FetchFailed(f"{target.host} cannot be reached at {failure}.")
 
     async def _ways_to(self, target: Target) -> list[_Way]:
-        key = (target.scheme, target.host, target.port)
-        look = self._ways.get(key)
+        look = self._ways.get(target.url)
         if look is None:
-            look = self._ways[key] = asyncio.create_task(self._look_for(target))
+            look = self._ways[target.url] = asyncio.create_task(self._look_for(target))
         # Who gives up waiting takes the look away from nobody else.
         return await asyncio.shield(look)
 
     async def _look_for(self, target: Target) -> list[_Way]:
         connector = self._connector
-        # A transport and no client: no proxy, cookie, password or redirect of its own.
         return [
-            _Way(
-                address,
-                connector.dial,
-                httpx2.AsyncHTTPTransport(
-                    verify=connector.trusted(), trust_env=False, limits=_LIMITS
-                ),
-            )
+            _Way(address, connector, connector.transport())
             for address in await connector.addresses_of(target)
         ]
 
@@ -169,13 +167,34 @@ class _Way:
     """One address of a host, and the connections to it."""
 
     address: str
-    dial: Dial
+    connector: Connector
     transport: httpx2.AsyncHTTPTransport
+    has_answered: bool = False
 
     async def ask(
         self, target: Target, asking: Asking, read: Callable[[httpx2.Response], Awaitable[T]]
     ) -> T:
-        host, port = self.dial(self.address, target.port)
+        """Ask on a connection that is kept, and once more on another where that one has broken.
+
+        A server may close one at the very moment when it is asked again.
+        """
+        was_kept = self.has_answered
+        try:
+            return await self._ask_over(self.transport, target, asking, read)
+        except _BROKEN:
+            if not was_kept:
+                raise
+        async with self.connector.transport() as another:
+            return await self._ask_over(another, target, asking, read)
+
+    async def _ask_over(
+        self,
+        transport: httpx2.AsyncHTTPTransport,
+        target: Target,
+        asking: Asking,
+        read: Callable[[httpx2.Response], Awaitable[T]],
+    ) -> T:
+        host, port = self.connector.dial(self.address, target.port)
         url = httpx2.URL(
             scheme=target.scheme, host=host, port=port, raw_path=target.path.encode("ascii")
         )
@@ -188,7 +207,8 @@ class _Way:
             content=asking.body or None,
             extensions=asked,
         )
-        response = await self.transport.handle_async_request(request)
+        response = await transport.handle_async_request(request)
+        self.has_answered = True
         try:
             return await read(response)
         finally:

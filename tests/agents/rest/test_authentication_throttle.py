@@ -37,6 +37,21 @@ def fail_far_too_often() -> None:
         rates.note(Count(throttle._failures(), ADDRESS))
 
 
+def test_a_good_key_in_the_header_of_agents_does_not_begin_its_count_anew(
+    organization: Organization, settings: Any
+) -> None:
+    settings.SIGNALBOX_REQUESTS_A_MINUTE = 3
+    key = key_of(organization)
+    good = client_of(key)
+    answers = [ask(good).status_code for _ in range(3)]
+    wrong = Client().get("/api/v0/echo", HTTP_X_AGENT_TOKEN=key, REMOTE_ADDR=ADDRESS)
+    assert (wrong.status_code, wrong.json()["detail"]) == (
+        401,
+        "This header takes an agent token.",
+    )
+    assert [*answers, ask(good).status_code] == [200, 200, 200, 429]
+
+
 def test_the_21st_failure_in_a_minute_is_told_to_wait() -> None:
     assert fail(20) == [401] * 20
 
