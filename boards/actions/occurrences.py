@@ -74,12 +74,19 @@ def prune() -> int:
     """Remove what is past its time, a thousand rows a transaction; how many there were."""
     removed = 0
     while True:
-        old = Occurrence.objects.filter(started_at__lt=ClockTimestamp() - KEPT)
-        keys = list(old.order_by("started_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-        Occurrence.objects.filter(pk__in=keys).delete()
-        removed += len(keys)
-        if len(keys) < PRUNED_AT_ONCE:
+        found = _prune_some()
+        removed += found
+        if found < PRUNED_AT_ONCE:
             return removed
+
+
+@transaction.atomic
+def _prune_some() -> int:
+    old = Occurrence.objects.filter(started_at__lt=ClockTimestamp() - KEPT).order_by("started_at")
+    locked = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    keys = list(locked[:PRUNED_AT_ONCE])
+    Occurrence.objects.filter(pk__in=keys).delete()
+    return len(keys)
 
 
 def _keys(rows: QuerySet[NudgeSchedule] | QuerySet[Occurrence]) -> list[UUID]:

@@ -1,0 +1,55 @@
+"""Schedules, while what they mean or what they have done is deleted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from boards.actions import occurrences
+from boards.models import Board, Occurrence
+from tests.boards.nudging import make_schedule, pass_time, run, without_defaults
+from tests.factories import make_board, make_organization
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Beside(threading.Thread):
+    """Calls something in a thread of its own; `answer` is what it said, or the exception."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self.call, self.answer = call, None
+
+    def run(self) -> None:
+        try:
+            self.answer = self.call()
+        except Exception as error:
+            self.answer = error
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def board() -> Board:
+    return without_defaults(make_board(make_organization()))
+
+
+def test_what_is_held_is_pruned_later_and_holds_up_nothing(board: Board) -> None:
+    schedule = make_schedule(board)
+    held, free = run(schedule), run(schedule)
+    pass_time(timedelta(days=31))
+    with transaction.atomic():
+        Occurrence.objects.select_for_update().get(pk=held.pk)
+        other = Beside(occurrences.prune)
+        other.start()
+        other.join(5)
+        assert not other.is_alive()
+        assert other.answer == 1
+    other.join()
+    assert not Occurrence.objects.filter(pk=free.pk).exists()
+    assert occurrences.prune() == 1
