@@ -123,6 +123,15 @@ def locked_schedule(schedule: NudgeSchedule) -> NudgeSchedule:
     return locked
 
 
+def lock_all_of(board: Board) -> None:
+    """Wait for the runs of a board's schedules, and let none begin until the transaction ends.
+
+    Boards are locked before schedules, and these before agents.
+    """
+    rows = board.schedules.select_for_update(no_key=True).order_by("pk")
+    list(rows.values_list("pk", flat=True))
+
+
 def next_run(schedule: NudgeSchedule, due: datetime, now: datetime) -> datetime:
     """The first time after now: of the crontab, or of the grid that the due time lies on."""
     if schedule.crontab:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from boards.actions import occurrences
-from boards.models import Board, Occurrence
-from tests.boards.nudging import make_schedule, pass_time, run, without_defaults
-from tests.factories import make_board, make_organization
+from agents.activity import SYSTEM
+from boards.actions import delete_board, occurrences
+from boards.models import Board, NudgeSchedule, Occurrence
+from tests.boards.nudging import make_due, make_schedule, pass_time, run, without_defaults
+from tests.factories import (
+    make_board,
+    make_organization,
+    make_seat,
+    somebody_waits_for_a_lock,
+    wait_until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,3 +61,16 @@ def test_what_is_held_is_pruned_later_and_holds_up_nothing(board: Board) -> None
     other.join()
     assert not Occurrence.objects.filter(pk=free.pk).exists()
     assert occurrences.prune() == 1
+
+
+def test_a_board_is_deleted_after_the_run_that_goes_on(board: Board) -> None:
+    make_seat(board, kind="external")
+    make_due(make_schedule(board))
+    other = Beside(partial(delete_board, board, by=SYSTEM))
+    with transaction.atomic():
+        assert occurrences.nudge_due() == 1
+        other.start()
+        wait_until(somebody_waits_for_a_lock)
+    other.join()
+    assert other.answer is None
+    assert not NudgeSchedule.objects.exists()
