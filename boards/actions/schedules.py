@@ -69,7 +69,7 @@ def create_schedule(
 def change_schedule(
     schedule: NudgeSchedule, changes: Mapping[str, Any], *, by: Actor
 ) -> NudgeSchedule:
-    """Change a schedule, or switch it on or off; switched off, it also ends the run it is in.
+    """Change a schedule, or switch it on or off; switched off, also anew, it ends its runs.
 
     Another time, or being switched on, begins a new grid of times now. Raises ScheduleNotFound,
     and as `create_schedule` does.
@@ -90,10 +90,10 @@ def change_schedule(
         locked.agents.set(agents)
         locked.save(update_fields=["updated_at"])
         changed["agents"] = agents
-    if "is_enabled" in changed and not locked.is_enabled:
-        locked.occurrences.filter(finished_at=None).update(finished_at=clock())
-    if changed:
-        _tell("schedule.updated", locked, by, changed=sorted(changed))
+    # One that is off may run too, by hand.
+    ended = _end_runs(locked) if wanted.get("is_enabled") is False else 0
+    if changed or ended:
+        _tell("schedule.updated", locked, by, changed=sorted(changed), ended_runs=ended)
     return locked
 
 
@@ -149,6 +149,10 @@ def _new(organization: Organization, fields: Mapping[str, Any]) -> NudgeSchedule
     schedule.save(force_insert=True)
     schedule.agents.add(*agents)
     return schedule
+
+
+def _end_runs(schedule: NudgeSchedule) -> int:
+    return schedule.occurrences.filter(finished_at=None).update(finished_at=clock())
 
 
 def _first_run(schedule: NudgeSchedule) -> datetime | None:
