@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,10 @@ from boards.models.schedule import LONGEST_MINUTES, TIMED
 
 MOST_AGENTS = 500
 _TIMING = frozenset({"is_enabled", "crontab", "interval_minutes", "time_zone"})
+_TARGET = frozenset({"board", "agents"})
+_TIME = _TIMING - {"is_enabled"}
+_CONDITION = frozenset({"condition", "minutes"})
+_EVERYTHING = _TARGET | _TIME | _CONDITION
 
 # What a new board begins with; operators change it as ever.
 DEFAULTS: tuple[Mapping[str, Any], ...] = (
@@ -71,8 +76,9 @@ def change_schedule(
 ) -> NudgeSchedule:
     """Change a schedule, or switch it on or off; switched off, also anew, it ends its runs.
 
-    Another time, or being switched on, begins a new grid of times now. Raises ScheduleNotFound,
-    and as `create_schedule` does.
+    Another time, or being switched on, begins a new grid of times now. What stays as it is is not
+    looked at, so that one whose agents or time zone are gone can be switched off; being switched
+    on, all of it is. Raises ScheduleNotFound, and as `create_schedule` does.
     """
     locked = locked_schedule(schedule)
     wanted = {**changes}
@@ -81,15 +87,16 @@ def change_schedule(
     changed = {name: value for name, value in wanted.items() if getattr(locked, name) != value}
     for name, value in changed.items():
         setattr(locked, name, value)
-    _check(locked, agents)
+    if before != agents:
+        changed["agents"] = agents
+    _check(locked, agents, _EVERYTHING if changed.get("is_enabled") else changed.keys())
     if changed.keys() & _TIMING:
         locked.next_run_at = _first_run(locked)
-    if changed:
-        locked.save(update_fields=[*changed, "next_run_at", "updated_at"])
-    if before != {agent.pk for agent in agents}:
+    if "agents" in changed:
         locked.agents.set(agents)
-        locked.save(update_fields=["updated_at"])
-        changed["agents"] = agents
+    if changed:
+        written = changed.keys() - {"agents"}
+        locked.save(update_fields=[*written, "next_run_at", "updated_at"])
     # One that is off may run too, by hand.
     ended = _end_runs(locked) if wanted.get("is_enabled") is False else 0
     if changed or ended:
@@ -144,7 +151,7 @@ def _new(organization: Organization, fields: Mapping[str, Any]) -> NudgeSchedule
     values = {**fields}
     agents = _agents(organization, values.pop("agents", ()))
     schedule = NudgeSchedule(organization=organization, **values)
-    _check(schedule, agents)
+    _check(schedule, agents, _EVERYTHING)
     schedule.next_run_at = _first_run(schedule)
     schedule.save(force_insert=True)
     schedule.agents.add(*agents)
@@ -162,27 +169,34 @@ def _first_run(schedule: NudgeSchedule) -> datetime | None:
     return next_run(schedule, now, now)
 
 
-def _agents(organization: Organization, ids: Iterable[UUID]) -> list[Agent]:
+def _agents(organization: Organization, ids: Iterable[UUID]) -> set[UUID]:
     wanted = set(ids)
     if not wanted:
-        return []
-    found = list(Agent.objects.filter(organization=organization, pk__in=wanted).only("pk"))
-    unknown = wanted - {agent.pk for agent in found}
+        return wanted
+    rows = Agent.objects.filter(organization=organization, pk__in=wanted)
+    unknown = wanted - set(rows.values_list("pk", flat=True))
     if unknown:
         raise AgentNotFound(unknown_agent_ids=sorted(unknown))
-    return found
+    return wanted
 
 
-def _check(schedule: NudgeSchedule, agents: Collection[Agent]) -> None:
+def _check(schedule: NudgeSchedule, agents: Collection[UUID], touched: AbstractSet[str]) -> None:
+    """Hold a schedule to the rules that are about fields that are touched."""
     board = schedule.board
     if board is not None and board.organization_id != schedule.organization_id:
         raise BoardNotFound
-    problems = {**_of_target(schedule, agents), **_of_time(schedule), **_of_condition(schedule)}
+    problems: dict[str, Any] = {}
+    if touched & _TARGET:
+        problems |= _of_target(schedule, agents)
+    if touched & _TIME:
+        problems |= _of_time(schedule)
+    if touched & _CONDITION:
+        problems |= _of_condition(schedule)
     if problems:
         raise ValidationError(problems)
 
 
-def _of_target(schedule: NudgeSchedule, agents: Collection[Agent]) -> dict[str, Any]:
+def _of_target(schedule: NudgeSchedule, agents: Collection[UUID]) -> dict[str, Any]:
     problems: dict[str, Any] = {}
     if (schedule.board is None) == (not agents):
         problems["agents"] = "Name a board or agents: one of the two."

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from agents.actions import delete_agent
 from agents.activity import SYSTEM
 from agents.clock import clock
 from agents.models import Activity, Agent, Role
@@ -121,6 +122,28 @@ def test_it_names_a_board_or_agents(client: APIClient, board: Board, agent: Agen
     assert problems(client.patch(where, {"agents": []})) == {"agents"}
     moved = client.patch(where, {"board": str(board.pk), "agents": []})
     assert (moved.json()["board"], moved.json()["agents"]) == (str(board.pk), [])
+
+
+def test_one_whose_agents_are_gone_is_switched_off_but_not_on(
+    client: APIClient, board: Board, agent: Agent
+) -> None:
+    schedule = make_schedule(board.organization, agents=[agent.pk])
+    delete_agent(agent, by=SYSTEM)
+    where = f"{PLACE}/{schedule.pk}"
+    assert client.patch(where, {"name": "Of nobody"}).status_code == 200
+    assert client.patch(where, {"is_enabled": False}).json()["next_run_at"] is None
+    assert problems(client.patch(where, {"is_enabled": True})) == {"agents"}
+
+
+def test_one_whose_zone_is_gone_is_switched_off_but_not_on(client: APIClient, board: Board) -> None:
+    schedule = make_schedule(board, crontab="0 9 * * *")
+    NudgeSchedule.objects.filter(pk=schedule.pk).update(time_zone="US/Gone")
+    where = f"{PLACE}/{schedule.pk}"
+    assert problems(client.patch(where, {"crontab": "0 8 * * *"})) == {"time_zone"}
+    assert client.patch(where, {"is_enabled": False}).json()["next_run_at"] is None
+    assert problems(client.patch(where, {"is_enabled": True})) == {"time_zone"}
+    again = client.patch(where, {"is_enabled": True, "time_zone": "UTC"})
+    assert again.json()["next_run_at"] is not None
 
 
 @pytest.mark.parametrize(
