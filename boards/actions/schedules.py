@@ -14,6 +14,7 @@ from django.db import transaction
 from agents.activity import Actor, Target, record
 from agents.clock import clock
 from agents.errors import AgentNotFound, Refusal
+from agents.live import hold
 from agents.models import Agent, Organization
 from boards import timing
 from boards.errors import BoardNotFound
@@ -65,6 +66,7 @@ def create_schedule(
     Raises BoardNotFound and AgentNotFound for those of another organization, and a
     ValidationError that names every field that is wrong.
     """
+    _hold(fields.get("board"))
     schedule = _new(organization, fields)
     _tell("schedule.created", schedule, by)
     return schedule
@@ -80,10 +82,12 @@ def change_schedule(
     looked at, so that one whose agents or time zone are gone can be switched off; being switched
     on, all of it is. Raises ScheduleNotFound, and as `create_schedule` does.
     """
+    _hold(changes.get("board"))
     locked = locked_schedule(schedule)
     wanted = {**changes}
-    before = set(locked.agents.values_list("pk", flat=True))
-    agents = _agents(locked.organization, wanted.pop("agents", before))
+    before = agents = set(locked.agents.values_list("pk", flat=True))
+    if "agents" in wanted:
+        agents = _held_agents(locked.organization, wanted.pop("agents"))
     changed = {name: value for name, value in wanted.items() if getattr(locked, name) != value}
     for name, value in changed.items():
         setattr(locked, name, value)
@@ -149,7 +153,7 @@ def next_run(schedule: NudgeSchedule, due: datetime, now: datetime) -> datetime:
 
 def _new(organization: Organization, fields: Mapping[str, Any]) -> NudgeSchedule:
     values = {**fields}
-    agents = _agents(organization, values.pop("agents", ()))
+    agents = _held_agents(organization, values.pop("agents", ()))
     schedule = NudgeSchedule(organization=organization, **values)
     _check(schedule, agents, _EVERYTHING)
     schedule.next_run_at = _first_run(schedule)
@@ -169,11 +173,22 @@ def _first_run(schedule: NudgeSchedule) -> datetime | None:
     return next_run(schedule, now, now)
 
 
-def _agents(organization: Organization, ids: Iterable[UUID]) -> set[UUID]:
+def _hold(board: Board | None) -> None:
+    """Keep a board from being deleted before the schedule is seen that names it."""
+    try:
+        if board is not None:
+            hold(board)
+    except Board.DoesNotExist as error:
+        raise BoardNotFound from error
+
+
+def _held_agents(organization: Organization, ids: Iterable[UUID]) -> set[UUID]:
+    """The ids, of agents that nobody deletes until the transaction ends."""
     wanted = set(ids)
     if not wanted:
         return wanted
-    rows = Agent.objects.filter(organization=organization, pk__in=wanted)
+    rows = Agent.objects.filter(organization=organization, pk__in=wanted).order_by("pk")
+    rows = rows.select_for_update(no_key=True)
     unknown = wanted - set(rows.values_list("pk", flat=True))
     if unknown:
         raise AgentNotFound(unknown_agent_ids=sorted(unknown))
