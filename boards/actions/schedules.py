@@ -19,14 +19,15 @@ from agents.models import Agent, Organization
 from boards import timing
 from boards.errors import BoardNotFound
 from boards.models import Board, NudgeCondition, NudgeSchedule
-from boards.models.schedule import LONGEST_MINUTES, TIMED
+from boards.models.schedule import LONGEST_MESSAGE, LONGEST_MINUTES, TIMED
 
 MOST_AGENTS = 500
 _TIMING = frozenset({"is_enabled", "crontab", "interval_minutes", "time_zone"})
 _TARGET = frozenset({"board", "agents"})
 _TIME = _TIMING - {"is_enabled"}
 _CONDITION = frozenset({"condition", "minutes"})
-_EVERYTHING = _TARGET | _TIME | _CONDITION
+_BOUNDED = frozenset({"cool_down_minutes", "message"})
+_EVERYTHING = _TARGET | _TIME | _CONDITION | _BOUNDED
 
 # What a new board begins with; operators change it as ever.
 DEFAULTS: tuple[Mapping[str, Any], ...] = (
@@ -85,7 +86,7 @@ def change_schedule(
     _hold(changes.get("board"))
     locked = locked_schedule(schedule)
     wanted = {**changes}
-    before = agents = set(locked.agents.values_list("pk", flat=True))
+    before = agents = set(locked.agents.only("pk"))
     if "agents" in wanted:
         agents = _held_agents(locked.organization, wanted.pop("agents"))
     changed = {name: value for name, value in wanted.items() if getattr(locked, name) != value}
@@ -182,20 +183,20 @@ def _hold(board: Board | None) -> None:
         raise BoardNotFound from error
 
 
-def _held_agents(organization: Organization, ids: Iterable[UUID]) -> set[UUID]:
-    """The ids, of agents that nobody deletes until the transaction ends."""
+def _held_agents(organization: Organization, ids: Iterable[UUID]) -> set[Agent]:
+    """Agents of these ids, that nobody deletes until the transaction ends."""
     wanted = set(ids)
     if not wanted:
-        return wanted
+        return set()
     rows = Agent.objects.filter(organization=organization, pk__in=wanted).order_by("pk")
-    rows = rows.select_for_update(no_key=True)
-    unknown = wanted - set(rows.values_list("pk", flat=True))
+    found = set(rows.select_for_update(no_key=True).only("pk"))
+    unknown = wanted - {agent.pk for agent in found}
     if unknown:
         raise AgentNotFound(unknown_agent_ids=sorted(unknown))
-    return wanted
+    return found
 
 
-def _check(schedule: NudgeSchedule, agents: Collection[UUID], touched: AbstractSet[str]) -> None:
+def _check(schedule: NudgeSchedule, agents: Collection[Agent], touched: AbstractSet[str]) -> None:
     """Hold a schedule to the rules that are about fields that are touched."""
     board = schedule.board
     if board is not None and board.organization_id != schedule.organization_id:
@@ -207,11 +208,13 @@ def _check(schedule: NudgeSchedule, agents: Collection[UUID], touched: AbstractS
         problems |= _of_time(schedule)
     if touched & _CONDITION:
         problems |= _of_condition(schedule)
+    if touched & _BOUNDED:
+        problems |= _of_bounds(schedule)
     if problems:
         raise ValidationError(problems)
 
 
-def _of_target(schedule: NudgeSchedule, agents: Collection[UUID]) -> dict[str, Any]:
+def _of_target(schedule: NudgeSchedule, agents: Collection[Agent]) -> dict[str, Any]:
     problems: dict[str, Any] = {}
     if (schedule.board is None) == (not agents):
         problems["agents"] = "Name a board or agents: one of the two."
@@ -238,9 +241,16 @@ def _of_condition(schedule: NudgeSchedule) -> dict[str, Any]:
     return {} if schedule.minutes is None else _of_minutes("minutes", schedule.minutes)
 
 
-def _of_minutes(field: str, value: int) -> dict[str, Any]:
-    fits = 1 <= value <= LONGEST_MINUTES
-    return {} if fits else {field: f"Between 1 minute and {LONGEST_MINUTES} (a year)."}
+def _of_bounds(schedule: NudgeSchedule) -> dict[str, Any]:
+    problems = _of_minutes("cool_down_minutes", schedule.cool_down_minutes, lowest=0)
+    if len(schedule.message) > LONGEST_MESSAGE:
+        problems["message"] = f"Say it in {LONGEST_MESSAGE} characters at most."
+    return problems
+
+
+def _of_minutes(field: str, value: int, *, lowest: int = 1) -> dict[str, Any]:
+    fits = lowest <= value <= LONGEST_MINUTES
+    return {} if fits else {field: f"Between {lowest} and {LONGEST_MINUTES} minutes (a year)."}
 
 
 def _asked(field: str, check: Any, value: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from agents.models import Activity, Agent, Message, MessageState
 from boards.actions import occurrences, pause_board
 from boards.actions.schedules import change_schedule
 from boards.models import Board, NudgeSchedule, Occurrence
+from boards.models.schedule import LONGEST_MESSAGE, LONGEST_MINUTES
 from tests.boards.gateways import reached_at
 from tests.boards.nudging import (
     HOUR,
@@ -303,6 +304,8 @@ def test_what_cannot_be_is_refused_by_the_database(board: Board) -> None:
         {"minutes": 5},
         {"condition": "silent_in_progress"},
         {"condition": "never"},
+        {"cool_down_minutes": LONGEST_MINUTES + 1},
+        {"message": "x" * (LONGEST_MESSAGE + 1)},
         {"next_run_at": None},
         {"is_enabled": False},
     ]
