@@ -64,7 +64,7 @@ def create_schedule(
 ) -> NudgeSchedule:
     """A schedule of nudges; `agents` are ids.
 
-    Raises BoardNotFound and AgentNotFound for those of another organization, and a
+    Raises BoardNotFound and AgentNotFound for those of another organization or deleted, and a
     ValidationError that names every field that is wrong.
     """
     _hold(fields.get("board"))
