@@ -78,6 +78,7 @@ def delete_board(board: Board, *, by: Actor) -> None:
     locked = locked_board(board)
     of_board = Q(board_id=locked.id) | Q(task_id__in=locked.tasks.values("id"))
     refuse_if_live(of_board)
+    schedules.lock_all_of(locked)
     _tell("board.deleted", locked, by, name=locked.name, slug=locked.slug)
     locked.delete()
 

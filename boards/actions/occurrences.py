@@ -11,18 +11,19 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, QuerySet
 
 from agents import liveness
-from agents.activity import Actor, Target, record
+from agents.activity import SYSTEM, Actor, Target, record
 from agents.clock import ClockTimestamp, clock
 from agents.messages import notify_all
 from agents.models import ActorKind, Agent
 from boards.actions.nudges import letter
-from boards.actions.schedules import locked_schedule, next_run
+from boards.actions.schedules import change_schedule, locked_schedule, next_run
 from boards.models import NudgeSchedule, Occurrence
 from boards.recipients import recipients
 
@@ -46,9 +47,9 @@ def nudge_due() -> int:
     begun = 0
     for key in _keys(_due().order_by("next_run_at")):
         if time.monotonic() < until:
-            begun += _kept_apart(_begin, key)
+            begun += _kept_apart(key, _begin, _pass_over)
     for key in _keys(Occurrence.objects.filter(finished_at=None).order_by("id")):
-        while time.monotonic() < until and _kept_apart(_go_on, key):
+        while time.monotonic() < until and _kept_apart(key, _go_on, _give_up):
             pass
     return begun
 
@@ -74,36 +75,56 @@ def prune() -> int:
     """Remove what is past its time, a thousand rows a transaction; how many there were."""
     removed = 0
     while True:
-        old = Occurrence.objects.filter(started_at__lt=ClockTimestamp() - KEPT)
-        keys = list(old.order_by("started_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-        Occurrence.objects.filter(pk__in=keys).delete()
-        removed += len(keys)
-        if len(keys) < PRUNED_AT_ONCE:
+        found = _prune_some()
+        removed += found
+        if found < PRUNED_AT_ONCE:
             return removed
+
+
+@transaction.atomic
+def _prune_some() -> int:
+    old = Occurrence.objects.filter(started_at__lt=ClockTimestamp() - KEPT).order_by("started_at")
+    locked = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    keys = list(locked[:PRUNED_AT_ONCE])
+    Occurrence.objects.filter(pk__in=keys).delete()
+    return len(keys)
 
 
 def _keys(rows: QuerySet[NudgeSchedule] | QuerySet[Occurrence]) -> list[UUID]:
     return list(rows.values_list("pk", flat=True)[:BEGUN_AT_ONCE])
 
 
-def _kept_apart(step: Callable[[UUID], bool], key: UUID) -> bool:
-    """What the step says; one that fails stops no other."""
+def _kept_apart(key: UUID, step: Callable[[UUID], bool | None], *instead: Any) -> bool:
+    """What the step says. One that fails stops no other: another step takes it out of the way.
+
+    What the database breaks off, as a deadlock or with its connection, is tried again.
+    """
+    name = step.__name__.strip("_")
     try:
-        return step(key)
+        return bool(step(key))
+    except (OperationalError, InterfaceError):
+        logger.exception("%s was broken off for %s, and is tried again.", name, key)
     except Exception:
-        logger.exception("%s failed for %s, and is tried again.", step.__name__.strip("_"), key)
-        return False
+        logger.exception("%s failed for %s, and is not tried again.", name, key)
+        if instead:
+            _kept_apart(key, *instead)
+    return False
 
 
 def _due() -> QuerySet[NudgeSchedule]:
     return NudgeSchedule.objects.filter(is_enabled=True, next_run_at__lte=ClockTimestamp())
 
 
+def _taken(key: UUID) -> NudgeSchedule | None:
+    """The schedule, locked, if it is due still and nobody else's."""
+    locked = _due().filter(pk=key).select_for_update(skip_locked=True, of=("self",), no_key=True)
+    return locked.select_related("organization").first()
+
+
 @transaction.atomic
 def _begin(key: UUID) -> bool:
     """Whether it was due still, and nobody else's."""
-    locked = _due().filter(pk=key).select_for_update(skip_locked=True, of=("self",), no_key=True)
-    schedule = locked.select_related("organization").first()
+    schedule = _taken(key)
     if schedule is None or schedule.next_run_at is None:
         return False
     due, now = schedule.next_run_at, clock()
@@ -119,13 +140,47 @@ def _begin(key: UUID) -> bool:
 
 
 @transaction.atomic
+def _pass_over(key: UUID) -> None:
+    """Move a schedule that cannot run to its next time; one that has none is switched off."""
+    schedule = _taken(key)
+    if schedule is None or schedule.next_run_at is None:
+        return
+    later = _next_if_any(schedule, schedule.next_run_at, clock())
+    if later is None:
+        change_schedule(schedule, {"is_enabled": False}, by=SYSTEM)
+        return
+    schedule.next_run_at = later
+    schedule.save(update_fields=["next_run_at"])
+
+
+def _next_if_any(schedule: NudgeSchedule, due: datetime, now: datetime) -> datetime | None:
+    try:
+        return next_run(schedule, due, now)
+    except Exception:
+        # As where its time zone is known no more; a folder's name is an OSError.
+        logger.warning("The schedule %s has no next time, and is switched off.", schedule.pk)
+        return None
+
+
+@transaction.atomic
 def _go_on(key: UUID) -> bool:
     """Nudge the next of an occurrence; whether there may be more."""
-    rows = Occurrence.objects.filter(pk=key, finished_at=None).select_for_update(
-        skip_locked=True, of=("self",), no_key=True
-    )
-    occurrence = rows.select_related("schedule__organization").first()
+    occurrence = _unfinished(key).select_related("schedule__organization").first()
     return occurrence is not None and _nudge_batch(occurrence)
+
+
+@transaction.atomic
+def _give_up(key: UUID) -> None:
+    """End an occurrence that cannot go on; the next is another try."""
+    occurrence = _unfinished(key).first()
+    if occurrence is not None:
+        occurrence.finished_at = clock()
+        occurrence.save(update_fields=["finished_at"])
+
+
+def _unfinished(key: UUID) -> QuerySet[Occurrence]:
+    rows = Occurrence.objects.filter(pk=key, finished_at=None)
+    return rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
 
 
 def _nudge_batch(occurrence: Occurrence) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import models
+from django.db.models.functions import Length
+from django.db.models.lookups import LessThanOrEqual
 
 from agents.models import Agent, Organization
 from agents.models.base import Keyed
@@ -22,6 +24,7 @@ class NudgeCondition(models.TextChoices):
 
 TIMED = (NudgeCondition.SILENT_IN_PROGRESS, NudgeCondition.APPROVAL_PENDING)
 LONGEST_MINUTES = 366 * 24 * 60
+LONGEST_MESSAGE = 10_000
 
 
 class NudgeSchedule(Keyed):
@@ -45,7 +48,7 @@ class NudgeSchedule(Keyed):
     crontab = models.CharField(max_length=100, blank=True)
     interval_minutes = models.PositiveIntegerField(null=True, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
-    message = models.TextField()
+    message = models.TextField(max_length=LONGEST_MESSAGE)
     condition = models.CharField(max_length=20, choices=NudgeCondition)
     minutes = models.PositiveIntegerField(null=True, blank=True)
     cool_down_minutes = models.PositiveIntegerField(default=60)
@@ -79,6 +82,16 @@ class NudgeSchedule(Keyed):
             models.CheckConstraint(
                 condition=models.Q(minutes=None) | models.Q(minutes__range=(1, LONGEST_MINUTES)),
                 name="schedule_minutes_1_to_a_year",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(cool_down_minutes__range=(0, LONGEST_MINUTES)),
+                name="schedule_cool_down_a_year_at_most",
+                violation_error_message="The cool-down is a year at most (527040 minutes).",
+            ),
+            models.CheckConstraint(
+                condition=LessThanOrEqual(Length("message"), LONGEST_MESSAGE),
+                name="schedule_message_10000_characters_at_most",
+                violation_error_message="The message has 10000 characters at most.",
             ),
             models.CheckConstraint(
                 condition=models.Q(is_enabled=True, next_run_at__isnull=False)

@@ -10,7 +10,7 @@ from agents.serializers import KnownFieldsOnly, KnownModelFieldsOnly
 from boards import timing
 from boards.actions.schedules import MOST_AGENTS
 from boards.models import Board, NudgeCondition, NudgeSchedule, Occurrence
-from boards.models.schedule import LONGEST_MINUTES
+from boards.models.schedule import LONGEST_MESSAGE, LONGEST_MINUTES
 
 _IDS = {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MOST_AGENTS}
 
@@ -66,7 +66,7 @@ class ScheduleSerializer(KnownModelFieldsOnly):
         help_text="An IANA name, as `Europe/Berlin`, of the crontab.",
     )
     message = serializers.CharField(
-        trim_whitespace=False, max_length=10_000, help_text="What the agents are told."
+        trim_whitespace=False, max_length=LONGEST_MESSAGE, help_text="What the agents are told."
     )
     condition = serializers.ChoiceField(choices=NudgeCondition.choices)
     minutes = _minutes(

@@ -241,6 +241,10 @@ def test_schedules_are_written_and_run_by_the_actions(admin, organization):
     assert (list(schedule.agents.all()), schedule.next_run_at is not None) == ([agent], True)
     wrong = admin.post(page("nudgeschedule", "add"), {**form, "crontab": "x"})
     assert "crontab" in wrong.context["adminform"].form.errors
+    wrong = admin.post(page("nudgeschedule", "add"), {**form, "cool_down_minutes": "2000000000"})
+    assert "a year at most" in str(wrong.context["adminform"].form.errors)
+    wrong = admin.post(page("nudgeschedule", "add"), {**form, "message": "x" * 10_001})
+    assert "message" in wrong.context["adminform"].form.errors
     assert (
         "one of the two"
         in said(admin.post(page("nudgeschedule", "add"), {**form, "board": board.pk}))[-1]

@@ -18,6 +18,7 @@ from agents.models import Activity, Agent, Message, MessageState
 from boards.actions import occurrences, pause_board
 from boards.actions.schedules import change_schedule
 from boards.models import Board, NudgeSchedule, Occurrence
+from boards.models.schedule import LONGEST_MESSAGE, LONGEST_MINUTES
 from tests.boards.gateways import reached_at
 from tests.boards.nudging import (
     HOUR,
@@ -242,6 +243,24 @@ def test_switched_off_it_stops_in_the_middle_and_on_it_begins_anew(
     assert timedelta(minutes=59) < on.next_run_at - clock() <= HOUR
 
 
+def test_a_run_by_hand_of_one_that_is_off_is_ended_too(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(occurrences, "BATCH", 2)
+    agents = [make_seat(board) for _ in range(4)]
+    schedule = make_schedule(board, is_enabled=False)
+    occurrences.run_now(schedule, by=SYSTEM)
+    change_schedule(schedule, {"name": "Still off"}, by=SYSTEM)
+    assert schedule.occurrences.filter(finished_at=None).exists()
+    change_schedule(schedule, {"is_enabled": False}, by=SYSTEM)
+    occurrences.nudge_due()
+    assert sum(nudges_of(*agents)) == 2
+    line = Activity.objects.filter(type="schedule.updated").latest("id")
+    assert (line.data["changed"], line.data["ended_runs"]) == ([], 1)
+    change_schedule(schedule, {"is_enabled": False}, by=SYSTEM)
+    assert Activity.objects.filter(type="schedule.updated").count() == 2
+
+
 def test_one_that_cannot_run_stops_no_other(board: Board, agent: Agent) -> None:
     broken, sound = make_schedule(board), make_schedule(board)
     NudgeSchedule.objects.filter(pk=broken.pk).update(
@@ -285,6 +304,8 @@ def test_what_cannot_be_is_refused_by_the_database(board: Board) -> None:
         {"minutes": 5},
         {"condition": "silent_in_progress"},
         {"condition": "never"},
+        {"cool_down_minutes": LONGEST_MINUTES + 1},
+        {"message": "x" * (LONGEST_MESSAGE + 1)},
         {"next_run_at": None},
         {"is_enabled": False},
     ]

@@ -6,14 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from rest_framework.test import APIClient
 
+from agents.actions import delete_agent
 from agents.activity import SYSTEM
 from agents.clock import clock
 from agents.models import Activity, Agent, Role
 from boards.actions import delete_board
-from boards.actions.schedules import MOST_AGENTS
+from boards.actions.schedules import MOST_AGENTS, change_schedule
 from boards.models import Board, NudgeSchedule
+from boards.models.schedule import LONGEST_MESSAGE, LONGEST_MINUTES
 from tests.boards.nudging import make_schedule, nudges_of, without_defaults
 from tests.factories import (
     API,
@@ -121,6 +124,48 @@ def test_it_names_a_board_or_agents(client: APIClient, board: Board, agent: Agen
     assert problems(client.patch(where, {"agents": []})) == {"agents"}
     moved = client.patch(where, {"board": str(board.pk), "agents": []})
     assert (moved.json()["board"], moved.json()["agents"]) == (str(board.pk), [])
+
+
+def test_one_whose_agents_are_gone_is_switched_off_but_not_on(
+    client: APIClient, board: Board, agent: Agent
+) -> None:
+    schedule = make_schedule(board.organization, agents=[agent.pk])
+    delete_agent(agent, by=SYSTEM)
+    where = f"{PLACE}/{schedule.pk}"
+    assert client.patch(where, {"name": "Of nobody"}).status_code == 200
+    assert client.patch(where, {"is_enabled": False}).json()["next_run_at"] is None
+    assert problems(client.patch(where, {"is_enabled": True})) == {"agents"}
+
+
+def test_one_whose_zone_is_gone_is_switched_off_but_not_on(client: APIClient, board: Board) -> None:
+    schedule = make_schedule(board, crontab="0 9 * * *")
+    NudgeSchedule.objects.filter(pk=schedule.pk).update(time_zone="US/Gone")
+    where = f"{PLACE}/{schedule.pk}"
+    assert problems(client.patch(where, {"crontab": "0 8 * * *"})) == {"time_zone"}
+    assert client.patch(where, {"is_enabled": False}).json()["next_run_at"] is None
+    assert problems(client.patch(where, {"is_enabled": True})) == {"time_zone"}
+    again = client.patch(where, {"is_enabled": True, "time_zone": "UTC"})
+    assert again.json()["next_run_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cool_down_minutes", LONGEST_MINUTES + 1),
+        ("cool_down_minutes", -1),
+        ("message", "x" * (LONGEST_MESSAGE + 1)),
+    ],
+)
+def test_bounds_hold_for_whoever_writes(
+    client: APIClient, board: Board, field: str, value: Any
+) -> None:
+    assert problems(client.post(PLACE, body(board, **{field: value}))) == {field}
+    schedule = make_schedule(board, cool_down_minutes=LONGEST_MINUTES, message="x")
+    with pytest.raises(ValidationError) as refused:
+        make_schedule(board, **{field: value})
+    with pytest.raises(ValidationError) as refused_too:
+        change_schedule(schedule, {field: value}, by=SYSTEM)
+    assert set(refused.value.message_dict) == set(refused_too.value.message_dict) == {field}
 
 
 @pytest.mark.parametrize(
