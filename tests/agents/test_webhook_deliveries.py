@@ -454,7 +454,7 @@ def test_what_a_claim_goes_on_to_is_left_by_the_pruning(organization, endpoint) 
 
     def hold() -> None:
         with transaction.atomic():
-            Delivery.objects.select_for_update().order_by("xact", "event_id")[1:2].get()
+            Delivery.objects.select_for_update().get(pk=next_one.pk)
             is_held.set()
             is_over.wait(30)
 
