@@ -144,7 +144,7 @@ def test_a_signal_between_the_look_and_the_suspension_is_heard_at_once(
     """What the suspension wrote is not written again: neither the step nor what stood before."""
 
     def kind(context: AgentContext) -> Any:
-        context.note("Listen.", reason="t.waits")
+        context.note("Listen.")
         heard = context.wait_for_signal("s0", "s", timeout=3600)
         return heard and heard.value
 
