@@ -73,7 +73,7 @@ def test_an_empty_inbox_answers_when_a_message_comes(
     if by == "hint":
         monkeypatch.setattr(looks, "SAFETY_NET_SECONDS", 3600)
     else:
-        monkeypatch.setattr("agents.receipts.publish", lambda *hint: None)
+        monkeypatch.setattr("agents.receipts.publish_all", lambda *hint: None)
     found: list[Any] = []
     headers = token(world.worker)
     waiting = threading.Thread(target=lambda: found.append(ask(server, headers, 30)))

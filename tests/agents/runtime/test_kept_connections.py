@@ -59,8 +59,15 @@ def carried_out(connector: Connector, *urls: str) -> list[Any]:
 
 def test_one_after_the_other_they_go_over_one_connection() -> None:
     with far_server(staying) as far:
-        assert carried_out(reaching(far), URL, f"{URL}/2", f"{URL}/3") == [b"ok"] * 3
+        assert carried_out(reaching(far), URL, URL, URL) == [b"ok"] * 3
         assert len(far.heads) == 1
+
+
+def test_another_receiver_of_the_host_has_a_connection_of_its_own() -> None:
+    """What the one sends beyond its answer is not taken for the other's."""
+    with far_server(staying) as far:
+        assert carried_out(reaching(far), URL, f"{URL}/2", URL) == [b"ok"] * 3
+        assert len(far.heads) == 2
 
 
 def test_a_host_is_looked_up_once_however_many_ask_at_once() -> None:
