@@ -57,7 +57,8 @@ def check_url(url: str) -> None:
 
 @contextmanager
 def kept_connections() -> Iterator[Kept]:
-    """What posts go over for the length of the block; each host is looked up and checked once."""
+    """What posts go over for the length of the block; the host of each URL is
+    looked up and checked once."""
     kept = Kept(Connector(besides=tuple(settings.DELIVERY_NETWORKS)))
     try:
         yield kept

@@ -143,7 +143,8 @@ class ExecutionViewSet(  # type: ignore[misc]  # Mixins name DRF's request, the 
         "executions_resume",
         "Resume a paused execution",
         ResumeSerializer,
-        "It goes through the queue like any start; `feedback` goes to the model first.",
+        "It goes through the queue like any start; `feedback` goes to the model first, "
+        "and to a run that waits for people as something that they said.",
     )
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, exec_id: UUID) -> Response:

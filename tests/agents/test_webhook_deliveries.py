@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import F, QuerySet
 from standardwebhooks import Webhook
 
-from agents import deliveries, posting
+from agents import deliveries, delivery_moves, posting
 from agents.actions import (
     change_endpoint,
     give_up,
@@ -246,6 +246,32 @@ def _die_the_second_time(begin):
         return begin(*args)
 
     return begin_or_die
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_worker_that_dies_around_the_one_statement_loses_nothing(
+    organization, endpoint, receiver, monkeypatch, when
+) -> None:
+    lines = tell(organization, 3)
+    original = delivery_moves.go_on
+
+    def go_on_and_die(*given: object) -> None:
+        if when == "after":
+            assert original(*given)
+        raise Died
+
+    with monkeypatch.context() as dying:
+        dying.setattr(delivery_moves, "go_on", go_on_and_die)
+        with pytest.raises(Died):
+            bring_up_to_date(endpoint.pk)
+    bring_up_to_date(endpoint.pk)
+    assert len(receiver.taken) == 1, "Its lease still holds."
+    try_again(endpoint)
+    assert lines_of(firsts_of(receiver)) == [line.id for line in lines]
+    assert states(endpoint) == ["delivered"] * 3
+    lost = DeliveryAttempt.objects.get(problem=deliveries.LOST)
+    assert lost.delivery.event_id == lines[0 if when == "before" else 1].id
+    assert len(receiver.taken) == (4 if when == "before" else 3)
 
 
 def test_what_a_late_worker_comes_back_with_is_not_written(organization, endpoint) -> None:

@@ -101,8 +101,8 @@ class Connector:
 class Kept:
     """Connections that are kept from one request to the next, until the end of an `async with`.
 
-    A host is looked up once, however many ask at once, and connected to nothing but the addresses
-    that were checked then. Belongs to one event loop.
+    The host of a URL is looked up once, however many ask at once, and connected to nothing but the
+    addresses that were checked then. Belongs to one event loop.
     """
 
     def __init__(self, connector: Connector) -> None:
